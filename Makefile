@@ -40,7 +40,7 @@ help:  ## List the targets
 
 setup: $(DEV)  ## Install the service, the demo and the development tools into .venv (EXTRA=gpu for CUDA)
 
-demo: $(DEMO)  ## Start the service, analyse two photos, and write the figures to demo/
+demo: $(DEMO)  ## Start the service, analyze two photos, and write the figures to demo/
 	$(BIN)/python -m examples.demo --out demo
 
 serve: $(SERVICE)  ## Run the service until Ctrl-C (LISTEN=127.0.0.1:50051)

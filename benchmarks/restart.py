@@ -34,7 +34,7 @@ RESULT = "result"
 
 
 class AnalysisLoop(threading.Thread):
-    """A client that analyses a photo in a loop. outcomes: calls by outcome; slowest_s: longest call."""
+    """A client that analyzes a photo in a loop. outcomes: calls by outcome; slowest_s: longest call."""
 
     def __init__(self, address: str, photo: bytes, parameters: Mapping[str, object]) -> None:
         super().__init__(daemon=True)  # a hung call must not keep the process alive

@@ -78,8 +78,8 @@ def main() -> int:
     out: Path = parser.parse_args().out
     try:
         out.mkdir(parents=True, exist_ok=True)
-        with running_service(out / "service.log") as address, Client(address) as zfscope:
-            show(zfscope, out)
+        with running_service(out / "service.log") as address, Client(address) as client:
+            show(client, out)
     except (ZfscopeError, OSError) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 2
@@ -124,18 +124,18 @@ def _stop(service: "subprocess.Popen[str]") -> None:
         service.communicate()
 
 
-def show(zfscope: Client, out: Path) -> None:
+def show(client: Client, out: Path) -> None:
     """Classify and project every photo, and print a summary."""
-    model = zfscope.model()
+    model = client.model()
     for sample in SAMPLES:
         photo = sample.read()
-        answer = zfscope.classify(photo, top=3)
+        answer = client.classify(photo, top=3)
         height, width = answer.photo_size
         print(f"{sample.name}, {width} x {height} pixels. {sample.note}")
         likely = ", ".join(f"{score.label} {score.probability:.0%}" for score in answer.classes)
         print(f"  {answer.model} version {answer.version}: {likely}.")
         for layer in LAYERS:
-            result = zfscope.project(photo, layer=layer, top=UNITS, control=True)
+            result = client.project(photo, layer=layer, top=UNITS, control=True)
             print(f"  {layer}: {describe(result, model, layer)}")
             print(f"    {write_sheet(out, sample, layer, result)}")
         print()

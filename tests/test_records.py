@@ -15,7 +15,7 @@ def test_states_match_the_wire_enum_in_order() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "lost", "seen"),
+    ("value", "lost", "has_view"),
     [
         ("ok", False, True),
         ("differs", True, True),
@@ -25,9 +25,9 @@ def test_states_match_the_wire_enum_in_order() -> None:
         ("dead", False, False),
     ],
 )
-def test_a_state_knows_whether_its_photo_is_lost_and_shown(value: str, lost: bool, seen: bool) -> None:
+def test_a_state_knows_whether_its_photo_is_lost_and_shown(value: str, lost: bool, has_view: bool) -> None:
     state = RecordState(value)
-    assert (str(state), state.lost, state.seen) == (value, lost, seen)
+    assert (str(state), state.lost, state.has_view) == (value, lost, has_view)
 
 
 def test_every_state_has_a_distinct_meaning() -> None:

@@ -44,23 +44,23 @@ class Params(Strict):
     [
         (
             {"windw": 1},
-            "windw: is not known; allowed are window, stride, the-name, box, boxes, pair, named, shapes, "
+            "windw: is not known; allowed: window, stride, the-name, box, boxes, pair, named, shapes, "
             "either; did you mean 'window'?",
         ),
-        ({"box": {"lefft": 1}}, "box.lefft: is not known; allowed are left, right; did you mean 'left'?"),
-        ({"boxes": [{}, {"up": 1}]}, "boxes[1].up: is not known; allowed are left, right"),
+        ({"box": {"lefft": 1}}, "box.lefft: is not known; allowed: left, right; did you mean 'left'?"),
+        ({"boxes": [{}, {"up": 1}]}, "boxes[1].up: is not known; allowed: left, right"),
         (
             {"pair": [{}, {"sid": 1}]},
-            "pair[1].sid: is not known; allowed are kind, side; did you mean 'side'?",
+            "pair[1].sid: is not known; allowed: kind, side; did you mean 'side'?",
         ),
-        ({"named": {"a": {"top": 1}}}, "named.a.top: is not known; allowed are left, right"),
+        ({"named": {"a": {"top": 1}}}, "named.a.top: is not known; allowed: left, right"),
         (
             {"shapes": [{"kind": "square", "sides": 1}]},
-            "shapes[0].square.sides: is not known; allowed are kind, side; did you mean 'side'?",
+            "shapes[0].square.sides: is not known; allowed: kind, side; did you mean 'side'?",
         ),
         (
             {"either": {"side": 1, "top": 1}},
-            "either.Box.side: is not known; allowed are left, right, kind, side",
+            "either.Box.side: is not known; allowed: left, right, kind, side",
         ),
         ({"stride": 0}, "stride: Input should be greater than 0"),
     ],

@@ -240,7 +240,7 @@ def _unit(traced: Trace, layer: str, ref: UnitRef, index: int) -> Unit:
     if ref.map >= outputs.shape[1]:
         last = outputs.shape[1] - 1
         raise NotFound(
-            f"no unit with map = {ref.map} in layer '{layer}'; map runs from 0 to {last}",
+            f"no unit with map = {ref.map} in layer '{layer}'; allowed: 0 to {last}",
             field=f"units[{index}].map",
         )
     if ref.y is None or ref.x is None:

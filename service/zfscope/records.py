@@ -1,17 +1,17 @@
-"""Records of an index: the top-activating photos of each map, and their current state."""
+"""Records of an index: the strongest photos of each map, and their current state."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
 
 # Maximum number of records per map in one analysis (the paper shows the top 9), and of maps in an evolution.
-MOST_RECORDS = 9
-MOST_EVOLVED_MAPS = 32
+MAX_RECORDS = 9
+MAX_EVOLVED_MAPS = 32
 
 
 @dataclass(frozen=True)
 class Record:
-    """A top-activating photo of a map.
+    """One of the strongest photos of a map.
 
     rank: 0 is the strongest. score: ranking criterion, the value or the sum of the map. value: the map's
     largest activation, at row y and column x. image: index of the photo. path: relative to the root of the
@@ -47,10 +47,10 @@ class RecordState(StrEnum):
     SILENT = "silent", "the photo does not activate the map"
     DEAD = "dead", "no photo activates the map"
 
-    def __new__(cls, word: str, meaning: str = "") -> Self:
+    def __new__(cls, value: str, meaning: str = "") -> Self:
         """Create a state with its description."""
-        state = str.__new__(cls, word)
-        state._value_, state.meaning = word, meaning
+        state = str.__new__(cls, value)
+        state._value_, state.meaning = value, meaning
         return state
 
     @property
@@ -59,6 +59,6 @@ class RecordState(StrEnum):
         return self in (RecordState.DIFFERS, RecordState.CHANGED, RecordState.GONE)
 
     @property
-    def seen(self) -> bool:
+    def has_view(self) -> bool:
         """Whether the record has a projection and a patch."""
         return self in (RecordState.OK, RecordState.DIFFERS)

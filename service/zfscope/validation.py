@@ -36,7 +36,7 @@ def unknown_name(name: str, allowed: Sequence[str]) -> str:
         return f"{UNKNOWN}nothing is allowed here"
     shown = ", ".join(allowed[:_MAX_NAMES]) + (", ..." if len(allowed) > _MAX_NAMES else "")
     nearest = get_close_matches(name, allowed, n=1)
-    return f"{UNKNOWN}allowed are {shown}" + (f"; did you mean '{nearest[0]}'?" if nearest else "")
+    return f"{UNKNOWN}allowed: {shown}" + (f"; did you mean '{nearest[0]}'?" if nearest else "")
 
 
 def resolve_reference(field: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -126,22 +126,22 @@ def test_a_result_of_another_type_is_rejected(result: Any, expected: str) -> Non
     [
         (
             np.zeros(2),
-            r"is an array of float64; allowed are numpy arrays of uint8, int64, float16, float32: "
+            r"is an array of float64; allowed: numpy arrays of uint8, int64, float16, float32: "
             r"convert it with tensor.astype\(np.float32\)$",
         ),
-        (np.array(["a"]), "is an array of <U1; allowed are"),
-        (np.array([None, 1]), "is an array of object; allowed are"),
+        (np.array(["a"]), "is an array of <U1; allowed:"),
+        (np.array([None, 1]), "is an array of object; allowed:"),
         (
             np.zeros(2, bool),
-            r"is an array of bool; allowed are .*: convert it with tensor.astype\(np.uint8\)$",
+            r"is an array of bool; allowed: .*: convert it with tensor.astype\(np.uint8\)$",
         ),
-        (np.float64(1), "is an array of float64; allowed are"),
-        ([1.0], r"is list; allowed are .*: convert it with np.asarray\(values, np.float32\)$"),
-        (1.0, "is float; allowed are"),
-        (None, "is NoneType; allowed are"),
+        (np.float64(1), "is an array of float64; allowed:"),
+        ([1.0], r"is list; allowed: .*: convert it with np.asarray\(values, np.float32\)$"),
+        (1.0, "is float; allowed:"),
+        (None, "is NoneType; allowed:"),
         (
             torch.zeros(2),
-            r"is Tensor; allowed are .*: convert it with zfscope.analysis.contract.array\(tensor\)$",
+            r"is Tensor; allowed: .*: convert it with zfscope.analysis.contract.array\(tensor\)$",
         ),
         (
             np.ma.masked_equal(np.ones(2, np.float32), 1),
@@ -149,7 +149,7 @@ def test_a_result_of_another_type_is_rejected(result: Any, expected: str) -> Non
         ),
         (np.array([1, np.nan], np.float32), "has non-finite values"),
         (np.array([1, -np.inf], np.float16), "has non-finite values"),
-        (np.zeros((1,) * 9, np.uint8), "has 9 axes; at most 8 are allowed"),
+        (np.zeros((1,) * 9, np.uint8), "has 9 axes; allowed: at most 8"),
         (np.zeros((3, 0), np.uint8), r"is empty: its shape is \(3, 0\); leave it out"),
     ],
 )
@@ -255,12 +255,12 @@ def test_warnings_are_returned_unchanged() -> None:
     [
         ("text", "warnings is str; it must be a tuple"),
         (("text",), "one of the warnings is str; it must be a Notice"),
-        ((Notice("x", "y"),) * 21, "21 warnings; at most 20 are allowed"),
+        ((Notice("x", "y"),) * 21, "21 warnings; allowed: at most 20"),
         ((Notice("Bad Code", "y"),), "the code of a warning is 'Bad Code'; it must be 1 to 64 of a-z"),
         ((Notice(None, "y"),), "the code of a warning is None; it must be 1 to 64 of a-z"),  # type: ignore[arg-type]
         ((Notice("x", 7),), "the warning 'x' is int; it must be a str"),  # type: ignore[arg-type]
         ((Notice("x", "\ud800"),), "the warning 'x' is .*, which is not valid Unicode"),
-        ((Notice("x", ""),), "the warning 'x' has a message of 0 characters and a field of 0; allowed are 1"),
+        ((Notice("x", ""),), "the warning 'x' has a message of 0 characters and a field of 0; allowed: 1"),
         ((Notice("x", "y" * 1001),), "a message of 1,001 characters"),
         ((Notice("x", "y", "z" * 1001),), "a field of 1,001"),
     ],

@@ -217,7 +217,7 @@ def test_invalid_masks_are_reported_in_one_line(
     ("arguments", "message"),
     [
         (["nothing", "photo"], "analyzer 'nothing' not found; available: compare-architectures, correspond"),
-        (["project", "photo", "--speed", "3"], "--speed is not known; allowed are --"),
+        (["project", "photo", "--speed", "3"], "--speed is not known; allowed: --"),
         (["project", "photo", "--top", "0"], "top is 0"),
         (["project", "photo", "--layer", "conv9"], "layer 'conv9' not found; available: conv1"),
         (["project", "nowhere.jpg"], "'nowhere.jpg' cannot be read"),

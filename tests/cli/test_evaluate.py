@@ -62,8 +62,8 @@ def test_json_output_equals_the_accuracy_counted_photo_by_photo(
 
 def test_text_output_is_a_sentence(run: Run, photos: Path) -> None:
     text = run("evaluate", photos, "--model", "tiny").stdout
-    assert text.startswith("tiny version 2, by the centre crop of 10 photos: right for ")
-    assert text.endswith("among the first five for 100.00 %\n")
+    assert text.startswith("tiny version 2, by the centre crop of 10 photos: top-1 accuracy ")
+    assert text.endswith("top-5 accuracy 100.00 %\n")
 
 
 def test_a_folder_that_is_not_a_class_is_reported_in_one_line(run: Run, photos: Path) -> None:

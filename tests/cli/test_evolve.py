@@ -170,7 +170,7 @@ def test_a_model_without_checkpoints_is_reported(
     result = run("evolve", *location, "--out", tmp_path / "out")
     assert (result.code, result.stdout) == (2, "")
     assert "model 'tiny' version 2 has no checkpoints; models with checkpoints: none. " in result.stderr
-    assert "Keep some with: zfscope train --checkpoints" in result.stderr
+    assert "Create some with: zfscope train --checkpoints" in result.stderr
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="requires a machine without CUDA")

@@ -18,7 +18,8 @@ def test_the_output_names_the_folder_and_how_to_inspect_the_model(
     result = run("models", "fetch", "alexnet-imagenet", "--store", tmp_path)
     command = f"zfscope models alexnet-imagenet --store {tmp_path}"
     assert (
-        result.stdout == f"Model added in {tmp_path / 'alexnet-imagenet' / '1'}; inspect it with: {command}\n"
+        result.stdout
+        == f"Model written to {tmp_path / 'alexnet-imagenet' / '1'}; inspect it with: {command}\n"
     )
     assert (result.code, result.stderr) == (0, "")
 

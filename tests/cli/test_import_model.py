@@ -43,7 +43,7 @@ def test_an_imported_model_is_added_to_the_store(import_model: Run, tmp_path: Pa
     assert "inspect it with: zfscope models other" in result.stdout
     manifest = ModelStore(tmp_path / "store").verify("other")
     assert [label.name for label in manifest.labels] == ["class 0", "class 1", "class 2"]
-    assert manifest.provenance.source == "Imported from 'zfnet.pth', of the format pytorchcv"
+    assert manifest.provenance.source == "Imported from 'zfnet.pth', format pytorchcv"
     card = (tmp_path / "store" / "other" / "1" / "README.md").read_text()
     assert "normalised before pooling" in card.replace("contrast is ", "")
 

@@ -112,7 +112,7 @@ def test_a_file_without_json_is_reported_with_the_reason(
     [
         (["--window", "wide"], "--window: invalid int value: 'wide'"),
         (["--fill", "blue"], "--fill: invalid choice: 'blue'"),
-        (["--speed", "1"], "--speed is not known; allowed are --help, --window, --share"),
+        (["--speed", "1"], "--speed is not known; allowed: --help, --window, --share"),
         (["--boxes", "[{"], r"--boxes: '\[\{' is not valid JSON: Expecting property name"),
         (
             ["--boxes", "nowhere.json"],

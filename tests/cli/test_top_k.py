@@ -115,7 +115,7 @@ def test_a_dead_map_is_marked_as_dead(capsys: pytest.CaptureFixture[str]) -> Non
             ["--version", 1, "--layer", "norm1"],
             "'norm1' is not in index 'blobs', which has conv1, conv5, relu5",
         ),
-        (["--version", 1, "--maps", "0,12"], "no map 12 in layer 'conv5'; maps run from 0 to 11"),
+        (["--version", 1, "--maps", "0,12"], "no map 12 in layer 'conv5'; allowed: 0 to 11"),
         (
             ["--version", 1, "--maps", "0,x"],
             "--maps '0,x' is not a list of numbers; pass maps such as 3,17,240",

@@ -124,7 +124,7 @@ def test_each_epoch_prints_a_line_to_stderr(validated: FinishedTraining) -> None
 
 def test_text_output_names_the_folder_of_the_model(plain: FinishedTraining) -> None:
     folder = plain.root / "trained" / "zfnet-photos" / "1"
-    expected = f"Model added in {folder}; inspect it with: zfscope models zfnet-photos --store "
+    expected = f"Model written to {folder}; inspect it with: zfscope models zfnet-photos --store "
     assert plain.result.stdout.startswith(expected)
 
 
@@ -158,11 +158,11 @@ def test_an_existing_run_is_resumed(plain: FinishedTraining) -> None:
         (["--seed", "-1"], "seed is -1; allowed: 0 to "),
         (
             ["--store", "/dev/null/store"],
-            "not below a file; give another --store",
+            "not below a file; choose another --store",
         ),
         (
             ["--out", "/dev/null/run"],
-            "not below a file; give another --out",
+            "not below a file; choose another --out",
         ),
     ],
 )

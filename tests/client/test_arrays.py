@@ -132,7 +132,7 @@ def test_photos_over_the_message_limit_in_total_are_rejected(monkeypatch: pytest
             np.zeros((9, 8, 3), np.float32),
             "is not a photo; make it uint8: .*times 255 before if it is of 0 to",
         ),
-        (np.zeros((3, 9, 8), np.uint8), r"put its channels last, array.transpose\(1, 2, 0\); allowed are"),
+        (np.zeros((3, 9, 8), np.uint8), r"put its channels last, array.transpose\(1, 2, 0\); allowed:"),
         (np.zeros((9, 8), np.uint16), "uint16 .* is not a photo; make it uint8, scaled to 0 to 255; allowed"),
         (
             np.zeros((3, 9, 8), np.int64),
@@ -140,17 +140,17 @@ def test_photos_over_the_message_limit_in_total_are_rejected(monkeypatch: pytest
         ),
         (
             np.zeros((9, 8, 2), np.uint8),
-            r"is not a photo; allowed are pixels, uint8 \(H, W, 3\), \(H, W, 4\) or",
+            r"is not a photo; allowed: pixels, uint8 \(H, W, 3\), \(H, W, 4\) or",
         ),
-        (np.zeros((0, 4, 3), np.uint8), "is not a photo; allowed are pixels"),
-        (np.zeros((9, 8), bool), r"an array of bool \(9, 8\) is not a photo; allowed are pixels"),
+        (np.zeros((0, 4, 3), np.uint8), "is not a photo; allowed: pixels"),
+        (np.zeros((9, 8), bool), r"an array of bool \(9, 8\) is not a photo; allowed: pixels"),
         (np.float32(1.0)[...], r"an array of float32 \(\) is not a photo"),
-        (PixelTensor(np.zeros((3, 4, 4)), white=2), "white is 2; allowed are 255 and 1"),
+        (PixelTensor(np.zeros((3, 4, 4)), white=2), "white is 2; allowed: 255 and 1"),
         (
             PixelTensor(np.zeros((3, 4, 4), np.uint8), white=1),
             "uint8 with white 1; its values are of 0 to 255",
         ),
-        (PixelTensor(np.zeros((3, 4, 4), complex)), "a PixelTensor of complex128; allowed are numbers"),
+        (PixelTensor(np.zeros((3, 4, 4), complex)), "a PixelTensor of complex128; allowed: numbers"),
     ],
 )
 def test_other_arrays_are_rejected_with_advice(photo: Any, message: str) -> None:

@@ -177,10 +177,10 @@ class TextFile(io.StringIO):
         ("https://example.org/a.jpg", "'https://example.org/a.jpg' is a URL; .*: download the file"),
         (TextFile("text"), "photo: the file is open in text mode; open it in binary mode: open"),
         (io.BytesIO(b""), "photo: the open file is at its end; rewind it: file.seek"),
-        (None, "photo is a NoneType; allowed are bytes, a path, a file opened in binary mode, or a"),
-        (7, "photo is a int; allowed are"),
+        (None, "photo is of type NoneType; allowed: bytes, a path, a file opened in binary mode, or a"),
+        (7, "photo is of type int; allowed:"),
         ("a\0b", "cannot be read: embedded null byte"),
-        (Image.new("F", (4, 4)), "photo is a picture of mode 'F'; allowed are 1, CMYK, HSV"),
+        (Image.new("F", (4, 4)), "photo is a picture of mode 'F'; allowed: 1, CMYK, HSV"),
     ],
 )
 def test_a_value_that_is_not_a_file_is_rejected_with_advice(file: Any, message: str) -> None:

@@ -23,7 +23,7 @@ def test_an_invalid_time_limit_is_rejected(client: Client, photo: bytes, timeout
         lambda: client.classify(photo, timeout_s=timeout_s),
         lambda: client.analyze("project", [photo], timeout_s=timeout_s),
     ):
-        with pytest.raises(InputError, match=r"^timeout_s is .*; allowed are seconds above 0$") as refusal:
+        with pytest.raises(InputError, match=r"^timeout_s is .*; allowed: seconds above 0$") as refusal:
             call()
         assert refusal.value.field == "timeout_s"
 

@@ -140,7 +140,7 @@ def test_every_option_of_invariance_has_its_field(client: Any) -> None:
 
 
 def test_an_unknown_transformation_is_rejected_with_its_index(client: Any) -> None:
-    message = "'shear' is not allowed; vertical, horizontal, scale, rotation are"
+    message = "'shear' is not valid; allowed: vertical, horizontal, scale, rotation"
     with pytest.raises(InputError, match=message) as refusal:
         client.measure_invariance([b"photo"], transformations=["scale", "shear"])
 
@@ -204,12 +204,12 @@ def test_every_option_of_correspond_has_its_field(client: Any) -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda client, fill: client.measure_invariance([], fill=fill), "mean, grey, black, edge are"),
-        (lambda client, fill: client.correspond([], {}, fill=fill), "mean, grey, black are"),
+        (lambda client, fill: client.measure_invariance([], fill=fill), "mean, grey, black, edge"),
+        (lambda client, fill: client.correspond([], {}, fill=fill), "mean, grey, black"),
     ],
 )
 def test_an_unknown_fill_is_rejected_with_the_choices(client: Any, call: Any, message: str) -> None:
-    with pytest.raises(InputError, match=f"'blue' is not allowed; {message}") as refusal:
+    with pytest.raises(InputError, match=f"'blue' is not valid; allowed: {message}") as refusal:
         call(client, "blue")
 
     assert refusal.value.field == "fill"
@@ -219,7 +219,7 @@ def test_an_unknown_fill_is_rejected_with_the_choices(client: Any, call: Any, me
 def test_an_unknown_choice_is_rejected_with_the_choices(client: Any, name: str) -> None:
     options: Any = {name: "sideways"}
 
-    with pytest.raises(InputError, match="'sideways' is not allowed; ") as refusal:
+    with pytest.raises(InputError, match="'sideways' is not valid; allowed: ") as refusal:
         client.project(b"photo", **options)
 
     assert refusal.value.field == name

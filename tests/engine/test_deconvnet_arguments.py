@@ -38,9 +38,9 @@ def test_an_invalid_option_is_rejected_with_the_allowed_ones(
 
 
 def test_units_out_of_range_and_empty_seeds_are_rejected(tiny_network: Network, tiny_trace: Trace) -> None:
-    with pytest.raises(NotFound, match=r"no unit with map = 8 in layer 'conv3'; map runs from 0 to 7"):
+    with pytest.raises(NotFound, match=r"no unit with map = 8 in layer 'conv3'; allowed: 0 to 7"):
         project(tiny_network, tiny_trace, "conv3", [Unit(0, 8)])
-    with pytest.raises(NotFound, match=r"no unit with x = 3 in layer 'conv3'; x runs from 0 to 2"):
+    with pytest.raises(NotFound, match=r"no unit with x = 3 in layer 'conv3'; allowed: 0 to 2"):
         project(tiny_network, tiny_trace, "conv3", [Unit(0, 0, 0, 3)])
     with pytest.raises(InputError, match="no units to project"):
         project(tiny_network, tiny_trace, "conv3", [])

@@ -85,11 +85,11 @@ def test_an_empty_list_of_seeds_is_rejected() -> None:
 @pytest.mark.parametrize(
     ("seeds", "message", "field"),
     [
-        ([Unit(0, 4, 0, 0)], "no unit with map = 4 in layer 'layer'; map runs from 0 to 3", "units[0].map"),
+        ([Unit(0, 4, 0, 0)], "no unit with map = 4 in layer 'layer'; allowed: 0 to 3", "units[0].map"),
         ([Unit(0, 0), Unit(0, -1)], "no unit with map = -1 in layer", "units[1].map"),
-        ([Unit(0, 0, y=2)], "no unit with y = 2 in layer 'layer'; y runs from 0 to 1", "units[0].y"),
+        ([Unit(0, 0, y=2)], "no unit with y = 2 in layer 'layer'; allowed: 0 to 1", "units[0].y"),
         ([Unit(0, 0, x=-1)], "no unit with x = -1", "units[0].x"),
-        ([Unit(1, 0)], "no unit with image = 1 in layer 'layer'; image runs from 0 to 0", "units[0].image"),
+        ([Unit(1, 0)], "no unit with image = 1 in layer 'layer'; allowed: 0 to 0", "units[0].image"),
         ([Maps(0, (0, 7))], "no unit with map = 7", "units[0].map"),
     ],
 )
@@ -102,7 +102,7 @@ def test_a_unit_out_of_range_is_rejected_with_the_range(
 
 
 def test_a_position_in_a_fully_connected_layer_is_rejected() -> None:
-    with pytest.raises(NotFound, match="no unit with y = 1 in layer 'layer'; y runs from 0 to 0"):
+    with pytest.raises(NotFound, match="no unit with y = 1 in layer 'layer'; allowed: 0 to 0"):
         seed_signal(trace_of(torch.zeros(3)), "layer", [Unit(0, 0, y=1)])
 
 

@@ -199,7 +199,7 @@ def test_the_client_receives_the_result_that_the_guide_describes(client: Client,
             {"lable": "church"},
             InputError,
             "parameters.lable",
-            "lable is not known; allowed are layer, label; did you mean 'label'\\?",
+            "lable is not known; allowed: layer, label; did you mean 'label'\\?",
         ),
     ],
 )

@@ -214,7 +214,7 @@ def test_an_interrupted_gallery_resumes(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(plan_module, "MOST_EVOLVED_MAPS", 3)
+    monkeypatch.setattr(plan_module, "MAX_EVOLVED_MAPS", 3)
     inspected: list[tuple[str, tuple[int, ...]]] = []
 
     def fail_at_last_layer(name: str, parameters: Mapping[str, Any], report: Callable[[float], None]) -> Any:

@@ -52,16 +52,14 @@ def test_an_animation_counts_its_first_frame_and_its_cover() -> None:
 def test_a_frame_larger_than_the_declared_size_is_rejected_before_unpacking() -> None:
     bomb = with_declared_size(avif(Image.new("L", (4000, 3000))), (10, 10))
     assert len(bomb) < 2000
-    with pytest.raises(
-        TooLarge, match="has frames of 12,000,000 pixels in all; at most 4,000,000 are allowed"
-    ):
+    with pytest.raises(TooLarge, match="has frames of 12,000,000 pixels in all; allowed: at most 4,000,000"):
         decode(bomb, limits=DecodeLimits(pixels=1_000_000))
 
 
 def test_a_photo_with_alpha_at_the_pixel_limit_is_decoded() -> None:
     data = avif(Image.new("RGBA", (40, 60), (200, 100, 50, 255)))
     assert decode(data, limits=DecodeLimits(pixels=2400)).shape == (60, 40, 3)
-    with pytest.raises(TooLarge, match="at most 2,399 are allowed"):
+    with pytest.raises(TooLarge, match="allowed: at most 2,399"):
         decode(data, limits=DecodeLimits(pixels=2399))
 
 

@@ -200,7 +200,7 @@ def test_an_index_made_with_other_options_is_not_overwritten(
 ) -> None:
     make(photos)
     with pytest.raises(
-        InputError, match=f"out/it' is an index that differs in {differs}; give another --name"
+        InputError, match=f"out/it' is an index that differs in {differs}; choose another --name"
     ) as caught:
         make(photos, engine=must_not_run, **options)
     assert caught.value.field == "name"
@@ -289,7 +289,7 @@ def test_limits_of_the_environment_are_recorded_and_applied_on_reload(
     assert index.manifest.origin.limits == DecodeLimits(pixels=1300)
     (skipped,) = index.skipped
     assert skipped[0] == "b.png"
-    assert "at most 1,300 are allowed" in skipped[1]
+    assert "allowed: at most 1,300" in skipped[1]
     monkeypatch.delenv("ZFSCOPE_MAX_IMAGE_PIXELS")
     record = next(record for record in index.records(LAYERS[0], 0) if record.path == "a.jpg")
     reloaded = reload_photo(photo_source(index), record, model)
@@ -297,5 +297,5 @@ def test_limits_of_the_environment_are_recorded_and_applied_on_reload(
     assert reloaded.photo.shape == (30, 40, 3)
     assert reloaded.geometries[0].photo_size == (60, 80)
     assert [notice.field for notice in reloaded.warnings] == ["a.jpg"]
-    with pytest.raises(InputError, match="is an index that differs in max_image_pixels; give another --name"):
+    with pytest.raises(InputError, match="an index that differs in max_image_pixels; choose another --name"):
         make(data)

@@ -43,9 +43,9 @@ def test_a_photo_is_prepared_as_by_any_other_command(photos: Path) -> None:
         ("b/empty.png", "the file is empty: 0 bytes"),
         (
             "c/vast.jpg",
-            f"the file has {DecodeLimits.bytes + 2**20:,} bytes; at most {DecodeLimits.bytes:,}",
+            f"the file has {DecodeLimits.bytes + 2**20:,} bytes; allowed: at most {DecodeLimits.bytes:,}",
         ),
-        ("c/wide.png", "the file has 10000 x 5001 = 50,010,000 pixels; at most 50,000,000"),
+        ("c/wide.png", "the file has 10000 x 5001 = 50,010,000 pixels; allowed: at most 50,000,000"),
     ],
 )
 def test_the_reason_for_a_broken_photo_is_returned(photos: Path, file: str, message: str) -> None:

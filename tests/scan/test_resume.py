@@ -43,7 +43,7 @@ def test_an_interrupted_scan_resumes_and_produces_identical_files(
 def test_an_interrupted_scan_is_not_resumed_with_other_options(make: Make, photos: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         make(photos, engine=interrupted)
-    message = r"\.it\.unfinished' holds an unfinished index that differs in rank; give the same options"
+    message = r"\.it\.unfinished' holds an unfinished index that differs in rank; use the same options"
     with pytest.raises(InputError, match=message) as caught:
         make(photos, rank="sum", engine=must_not_run)
     assert caught.value.field == "name"

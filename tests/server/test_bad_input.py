@@ -71,7 +71,7 @@ INVALID_IMAGES: dict[str, tuple[Callable[[bytes], image_pb2.Image], str, str]] =
     "bomb": (
         lambda photo: image_pb2.Image(encoded=bomb()),
         "image.encoded",
-        "30000 x 30000 = 900,000,000 pixels; at most 1,000,000 are allowed",
+        "30000 x 30000 = 900,000,000 pixels; allowed: at most 1,000,000",
     ),
     "NaN": (lambda photo: nan_image(), "image.tensor", "image.tensor.*(nan|finite)"),
     "wrong shape": (
@@ -90,7 +90,7 @@ INVALID_IMAGES: dict[str, tuple[Callable[[bytes], image_pb2.Image], str, str]] =
     "no type": (
         lambda photo: image_pb2.Image(tensor=tensor_pb2.Tensor(shape=[1], data=b"1234")),
         "image.tensor.data_type",
-        "data type 0 is not allowed; DATA_TYPE_UINT8",
+        "data type 0 is not valid; allowed: DATA_TYPE_UINT8",
     ),
     "impossible shape": (
         lambda photo: image_pb2.Image(tensor=tensor_pb2.Tensor(data_type=FLOAT32, shape=[1 << 62, 1 << 62])),
@@ -135,7 +135,7 @@ def test_a_file_over_the_size_limit_is_rejected(channel: grpc.Channel) -> None:
 
     assert error.code() is EXHAUSTED
     assert error.details() == (
-        f"image.encoded has {DecodeLimits.bytes + 1:,} bytes; at most {DecodeLimits.bytes:,} are allowed"
+        f"image.encoded has {DecodeLimits.bytes + 1:,} bytes; allowed: at most {DecodeLimits.bytes:,}"
     )
 
 

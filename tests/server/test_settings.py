@@ -94,7 +94,7 @@ def test_a_variable_that_is_not_json_is_rejected_with_an_example(
     monkeypatch.setenv(variable, value)
     with pytest.raises(InputError) as caught:
         read_settings(Settings)
-    assert caught.value.message == f"{variable} is '{value}'; allowed is JSON such as {example}"
+    assert caught.value.message == f"{variable} is '{value}'; allowed: JSON such as {example}"
 
 
 @pytest.mark.parametrize("value", ["inf", "nan"])

@@ -44,7 +44,7 @@ def test_a_run_is_not_resumed_with_other_limits(
     assert caught.value.field == "out"
     assert caught.value.message == (
         f"'{tmp_path}' holds a run whose photos were decoded with other limits: max_image_pixels from "
-        "50,000,000 to 20,000; restore them to resume the run, or give another folder"
+        "50,000,000 to 20,000; restore them to resume the run, or choose another folder"
     )
 
 

@@ -131,13 +131,13 @@ def test_a_run_of_an_older_version_is_resumed(tmp_path: Path, spec: NetworkSpec,
     assert torch.load(tmp_path / "state.pt", weights_only=True)["identity"]["network"] == spec.fingerprint
     state["identity"]["network"] = spec.model_copy(update={"input_size": 31}).model_dump_json()
     torch.save(state, tmp_path / "state.pt")
-    with pytest.raises(InputError, match="holds a run that differs in network; give the same settings"):
+    with pytest.raises(InputError, match="holds a run that differs in network; use the same settings"):
         run.resume()
 
 
 def test_a_run_with_other_settings_is_not_resumed(tmp_path: Path, network: Network, batches: Batches) -> None:
     TrainingRun(tmp_path, network, batches, 3).save()
-    with pytest.raises(InputError, match="holds a run that differs in epochs; give the same settings"):
+    with pytest.raises(InputError, match="holds a run that differs in epochs; use the same settings"):
         TrainingRun(tmp_path, network, batches, 4).resume()
 
 

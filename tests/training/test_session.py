@@ -123,7 +123,7 @@ def test_an_unwritable_run_folder_is_rejected_before_any_work(
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(
         CannotWrite,
-        match="not below a file; give another --out",
+        match="not below a file; choose another --out",
     ) as caught:
         TrainingSession(replace(settings, out=tmp_path / "file" / "run"))
     assert caught.value.field == "out"

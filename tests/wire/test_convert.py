@@ -160,6 +160,6 @@ def test_a_string_or_number_in_place_of_a_list_is_rejected(layers: Any) -> None:
 
 
 def test_an_unknown_enum_name_is_rejected() -> None:
-    with pytest.raises(InputError, match=r"'sideways' is not allowed") as refusal:
+    with pytest.raises(InputError, match=r"'sideways' is not valid") as refusal:
         to_message(pb.ProjectRequest, {"rule": "sideways"})
     assert refusal.value.field == "rule"

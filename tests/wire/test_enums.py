@@ -34,7 +34,7 @@ def test_a_name_becomes_its_value() -> None:
 
 def test_an_undefined_value_is_rejected_with_the_allowed_names() -> None:
     with pytest.raises(
-        InputError, match="value 9 is not allowed; RULE_DECONVNET, RULE_GUIDED, RULE_GRADIENT are"
+        InputError, match="value 9 is not valid; allowed: RULE_DECONVNET, RULE_GUIDED, RULE_GRADIENT"
     ):
         enum_from_wire(Rule.DESCRIPTOR, 9, field="rule")
 
@@ -47,7 +47,7 @@ def test_the_values_of_a_repeated_field_become_names_in_order() -> None:
 
 @pytest.mark.parametrize("value", [0, 9, -1])
 def test_invalid_values_of_a_repeated_field_are_rejected_with_their_index(value: int) -> None:
-    message = f"value {value} is not allowed; TRANSFORMATION_VERTICAL, TRANSFORMATION_HORIZONTAL, "
+    message = f"value {value} is not valid; allowed: TRANSFORMATION_VERTICAL, TRANSFORMATION_HORIZONTAL, "
     with pytest.raises(InputError, match=message) as refusal:
         enums_from_wire(Transformation.DESCRIPTOR, [TRANSFORMATION_SCALE, value], field="kinds")
 
@@ -57,7 +57,7 @@ def test_invalid_values_of_a_repeated_field_are_rejected_with_their_index(value:
 @pytest.mark.parametrize("word", ["sideways", "unspecified", ""])
 def test_an_unknown_name_is_rejected_with_the_allowed_names(word: str) -> None:
     with pytest.raises(
-        InputError, match=f"'{word}' is not allowed; deconvnet, guided, gradient are"
+        InputError, match=f"'{word}' is not valid; allowed: deconvnet, guided, gradient"
     ) as refusal:
         enum_to_wire(Rule.DESCRIPTOR, word, field="rule")
 

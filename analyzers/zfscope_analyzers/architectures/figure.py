@@ -34,12 +34,12 @@ _CHART_PX, _LABEL_PX, _LINE_GAP, _CELL_GAP = 290, 420, 4, 12
 _BINS = np.arange(17) / 24
 
 _CAPTION = (
-    "Filters: grey is zero, white and black are equally strong. On one common scale a dominant filter leaves "
-    "the others grey; on individual scales dead filters show noise. Layer 2: whole feature maps, each "
-    "projected from the photo that excites it most, cropped to the 72 pixels around the maximum, each on its "
-    "own scale. Charts: dotted lines separate low, middle and high frequencies. Table: a grid is the energy "
-    "of layer-2 projections at the frequencies of a layer's lattice; its controls are the energy at adjacent "
-    "frequencies and the share with random weights."
+    "Filters: grey is zero, white and black are equally strong. On one common scale a dominant filter "
+    "leaves the others grey; on individual scales dead filters show noise. Layer 2: whole feature maps, "
+    "each projected from the photo that activates it most, cropped to the 72 pixels around the maximum, "
+    "each on its own scale. Charts: dotted lines separate low, middle and high frequencies. Table: a grid "
+    "is the energy of layer-2 projections at the frequencies of a layer's lattice; its controls are the "
+    "energy at adjacent frequencies and the share with random weights."
 )
 
 

@@ -1,4 +1,4 @@
-"""Projections of layer-2 feature maps from the photos that excite them most (Fig 6c, d)."""
+"""Projections of layer-2 feature maps from the photos that activate them most (Fig 6c, d)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,8 +25,8 @@ class MapResponses:
     """Responses of feature maps to some photos.
 
     maxima: float32 (maps,) for each layer, the largest activation of each map in any photo. projections:
-    float32 (n, 3, H, W), of maps of the last layer that some photo excites, in order of maps: all units of a
-    map together, projected from the photo that excites it most.
+    float32 (n, 3, H, W), of maps of the last layer that some photo activates, in order of maps: all units of
+    a map together, projected from the photo that activates it most.
     """
 
     maxima: Mapping[str, NDArray[np.float32]]
@@ -42,13 +42,13 @@ def map_responses(
 ) -> MapResponses:
     """Run normalised photos, (1, 3, H, W) each, up to the last of the layers, and project its maps.
 
-    max_maps: maximum number of maps to project, evenly spaced among those that are excited. Whole maps show
+    max_maps: maximum number of maps to project, evenly spaced among those that are activated. Whole maps show
     the lattices of their layers all over the photo; the projection of a single unit is too small for that.
     """
     maxima = _maxima(network, images, layers)
     last = maxima[layers[-1]]
-    excited = np.flatnonzero(last.max(axis=0) > rounding(float(last.max())))
-    maps, best_photo = evenly_spaced(excited, max_maps), last.argmax(axis=0)
+    activated = np.flatnonzero(last.max(axis=0) > rounding(float(last.max())))
+    maps, best_photo = evenly_spaced(activated, max_maps), last.argmax(axis=0)
     projections = np.zeros((len(maps), *images[0].shape[1:]), np.float32)
     for photo in np.unique(best_photo[maps]):
         traced = trace(network, images[photo], until=layers[-1])

@@ -118,7 +118,7 @@ def _validate_filters(filters: NDArray[np.float64]) -> NDArray[np.float64]:
         )
     if max(filters.shape[2:]) > LARGEST_FILTER:
         sides = " x ".join(map(str, filters.shape[2:]))
-        raise InputError(f"filters have {sides} pixels; allowed are at most {LARGEST_FILTER} a side")
+        raise InputError(f"filters have {sides} pixels; allowed: at most {LARGEST_FILTER} per side")
     empty = np.flatnonzero(~filters.any(axis=(1, 2, 3)))
     if len(empty):
         raise InputError(f"filter {empty[0]} is zero everywhere and has no spectrum; remove such filters")

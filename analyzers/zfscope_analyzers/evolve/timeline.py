@@ -9,7 +9,7 @@ from pydantic import Field, NonNegativeInt
 from zfscope.analysis.contract import Context
 from zfscope.errors import InputError, NotFound
 from zfscope.networks.spec import convolutional_part
-from zfscope.records import MOST_EVOLVED_MAPS
+from zfscope.records import MAX_EVOLVED_MAPS
 from zfscope.scan import indexes_folder
 from zfscope.scan.open import epoch_index_name, index_names
 from zfscope.store import Model, ModelStore
@@ -35,12 +35,12 @@ class EvolveParams(MapSelection):
     )
     maps: tuple[NonNegativeInt, ...] = Field(
         default=(),
-        max_length=MOST_EVOLVED_MAPS,
+        max_length=MAX_EVOLVED_MAPS,
         description="Feature maps to show; empty: the `count` strongest at the end of training, after the "
         "first `first`.",
     )
     count: int = Field(
-        default=6, ge=1, le=MOST_EVOLVED_MAPS, description="Number of maps, if `maps` is empty."
+        default=6, ge=1, le=MAX_EVOLVED_MAPS, description="Number of maps, if `maps` is empty."
     )
     first: NonNegativeInt = Field(default=0, description="Number of strongest maps to skip.")
     epochs: tuple[NonNegativeInt, ...] = Field(
@@ -113,7 +113,7 @@ def _store_with_checkpoints(context: Context) -> ModelStore:
         others = [manifest.title for manifest in context.store.manifests() if manifest.checkpoints]
         message = (
             f"{context.model.manifest.title} has no checkpoints; models with checkpoints: "
-            f"{', '.join(others) or 'none'}. Keep some with: zfscope train --checkpoints 1,2,5"
+            f"{', '.join(others) or 'none'}. Create some with: zfscope train --checkpoints 1,2,5"
         )
         raise NotFound(message, field="model")
     return context.store

@@ -87,7 +87,7 @@ def prepare_run(context: Context, params: OccludeParams) -> OcclusionRun:
     shape = model.network.shapes[params.layer]
     if params.map is not None and params.map >= shape[0]:
         raise NotFound(
-            f"no map {params.map} in layer '{params.layer}'; map runs from 0 to {shape[0] - 1}", field="map"
+            f"no map {params.map} in layer '{params.layer}'; allowed: 0 to {shape[0] - 1}", field="map"
         )
     traced = trace(model.network, images_of(model, prepared.pixels[:1]))
     scores = array(traced.outputs[model.spec.scores])[0]

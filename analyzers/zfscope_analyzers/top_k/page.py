@@ -7,7 +7,7 @@ from pydantic import Field, NonNegativeInt
 from zfscope.analysis.contract import Context
 from zfscope.analysis.control import check_down_to
 from zfscope.errors import InputError, NotFound
-from zfscope.records import MOST_RECORDS
+from zfscope.records import MAX_RECORDS
 from zfscope.scan import Index, Record, indexes_folder, open_index
 from zfscope.scan.manifest import model_identity
 from zfscope.scan.open import index_names, read_manifest
@@ -34,7 +34,7 @@ class TopKParams(MapSelection):
     first: NonNegativeInt = Field(
         default=0, description="Number of strongest maps to skip: 9 for the second page of 9."
     )
-    top: int = Field(default=9, ge=1, le=MOST_RECORDS, description="Number of photos per map.")
+    top: int = Field(default=9, ge=1, le=MAX_RECORDS, description="Number of photos per map.")
     control: bool = Field(default=False, description="Also project with randomised weights, as a control.")
     control_down_to: str = Field(
         default="",
@@ -104,7 +104,7 @@ def _default_index(model: Model) -> str:
 def _named_maps(index: Index, params: TopKParams, maps: int) -> tuple[int, ...]:
     for position, number in enumerate(params.maps):
         if number >= maps:
-            message = f"no map {number} in layer '{params.layer}'; maps run from 0 to {maps - 1}"
+            message = f"no map {number} in layer '{params.layer}'; allowed: 0 to {maps - 1}"
             raise NotFound(message, field=f"maps[{position}]")
     return params.maps
 

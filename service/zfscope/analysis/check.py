@@ -57,7 +57,7 @@ def _tensor(name: str, tensor: Any) -> NDArray[Any]:
     if fault := _kind_fault(tensor):
         raise BadAnalysis(f"the tensor '{name}' is {fault}")
     if tensor.ndim > MAX_AXES:
-        raise BadAnalysis(f"the tensor '{name}' has {tensor.ndim} axes; at most {MAX_AXES} are allowed")
+        raise BadAnalysis(f"the tensor '{name}' has {tensor.ndim} axes; allowed: at most {MAX_AXES}")
     if not tensor.size:
         raise BadAnalysis(f"the tensor '{name}' is empty: its shape is {tensor.shape}; leave it out")
     if not np.isfinite(tensor).all():
@@ -66,7 +66,7 @@ def _tensor(name: str, tensor: Any) -> NDArray[Any]:
 
 
 def _kind_fault(tensor: Any) -> str:
-    allowed = f"allowed are numpy arrays of {', '.join(DTYPES)}"
+    allowed = f"allowed: numpy arrays of {', '.join(DTYPES)}"
     if not isinstance(tensor, np.ndarray):
         if hasattr(tensor, "detach"):  # a torch tensor; torch is not imported here
             convert = "zfscope.analysis.contract.array(tensor)"
@@ -101,7 +101,7 @@ def _picture_name(picture: Any) -> str:
 def _notices(notices: Any) -> tuple[Notice, ...]:
     warnings = _sequence(notices, "warnings")
     if len(warnings) > MAX_NOTICES:
-        raise BadAnalysis(f"{len(warnings):,} warnings; at most {MAX_NOTICES} are allowed")
+        raise BadAnalysis(f"{len(warnings):,} warnings; allowed: at most {MAX_NOTICES}")
     return tuple(_notice(notice) for notice in warnings)
 
 
@@ -116,7 +116,7 @@ def _notice(notice: Any) -> Notice:
     if not texts[0] or max(map(len, texts)) > MAX_NOTICE_CHARS:
         raise BadAnalysis(
             f"the warning '{code}' has a message of {len(texts[0]):,} characters and a field of "
-            f"{len(texts[1]):,}; allowed are 1 to {MAX_NOTICE_CHARS:,} and 0 to {MAX_NOTICE_CHARS:,}"
+            f"{len(texts[1]):,}; allowed: 1 to {MAX_NOTICE_CHARS:,} and 0 to {MAX_NOTICE_CHARS:,}"
         )
     return Notice(code, *texts)
 

@@ -19,7 +19,7 @@ _MAX_LISTED_LABELS = 10
 
 
 def classify(model: Model, runtime: Runtime, prepared: Prepared, top: int = 5) -> tuple[ClassScore, ...]:
-    """Return the `top` most probable classes, most probable first, averaged over the crops (Sec 3).
+    """Return the `top` most likely classes, most likely first, averaged over the crops (Sec 3).
 
     Returns all classes if the model has fewer. Raises InputError for a `top` outside 1..1000 and for a model
     without classes.
@@ -37,7 +37,7 @@ def classification(
     photo_size: tuple[int, int],
     warnings: Iterable[Notice],
 ) -> Classification:
-    """Return the most probable classes as a `Classification`, with the warnings of model and photo."""
+    """Return the most likely classes as a `Classification`, with the warnings of model and photo."""
     scores = likeliest(model, logits, top)
     noticed = merge_notices((*model.warnings, *warnings))
     return Classification(model.name, model.version, scores, photo_size, noticed)
@@ -46,11 +46,11 @@ def classification(
 def check_top(top: int) -> None:
     """Raise InputError unless `top` is within 1..1000."""
     if not 1 <= top <= MAX_TOP:
-        raise InputError(f"top is {top}; allowed are 1 to {MAX_TOP} classes", field="top")
+        raise InputError(f"top is {top}; allowed: 1 to {MAX_TOP} classes", field="top")
 
 
 def likeliest(model: Model, logits: NDArray[np.float32], top: int) -> tuple[ClassScore, ...]:
-    """Return the most probable classes from the logits of a photo's crops, (N, classes), in order."""
+    """Return the most likely classes from the logits of a photo's crops, (N, classes), in order."""
     probabilities = softmax(logits).mean(0)
     order = np.argsort(-probabilities, kind="stable")[:top]
     return tuple(

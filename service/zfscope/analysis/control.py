@@ -91,9 +91,9 @@ def project_control(
     used. The random weights are the same in every call.
     """
     control = control_network(network, layer, down_to=down_to)
-    seen = trace(control, images, until=layer)
-    strongest = strongest_at_positions(seen, layer, units)
-    return project(control, seen, layer, strongest, rule=rule, normalisation=normalisation)
+    traced = trace(control, images, until=layer)
+    strongest = strongest_at_positions(traced, layer, units)
+    return project(control, traced, layer, strongest, rule=rule, normalisation=normalisation)
 
 
 def control_network(network: Network, layer: str, *, down_to: str = "") -> Network:

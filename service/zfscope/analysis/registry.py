@@ -85,13 +85,13 @@ def load_analyzers(allowed: Collection[str] = (), *, points: Iterable[EntryPoint
 
 
 def _check_names(points: Iterable[EntryPoint]) -> None:
-    seen: dict[str, EntryPoint] = {}
+    by_name: dict[str, EntryPoint] = {}
     for point in points:
-        if point.name in seen:
+        if point.name in by_name:
             raise _broken(
-                point, f"the name is also used by {_origin(seen[point.name])}; uninstall one of them"
+                point, f"the name is also used by {_origin(by_name[point.name])}; uninstall one of them"
             )
-        seen[point.name] = point
+        by_name[point.name] = point
 
 
 def _load(point: EntryPoint) -> RegisteredAnalyzer:

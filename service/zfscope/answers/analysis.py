@@ -105,14 +105,20 @@ def from_record(answer: type[A], record: Mapping[str, Any], **values: Any) -> A:
     )
 
 
-def from_analysis(answer: type[A], found: Analyzed, **values: Any) -> A:
+def from_analysis(answer: type[A], analyzed: Analyzed, **values: Any) -> A:
     """Return the result of a whole analysis; `values` override its fields.
 
     Model, version and warnings are those of the analysis. Any other field is the tensor of its name, with
     hyphens for underscores, or None if the analysis lacks it.
     """
-    tensors = {name.replace("-", "_"): tensor for name, tensor in found.analysis.tensors.items()}
-    known = {**tensors, "model": found.model, "version": found.version, "warnings": found.warnings, **values}
+    tensors = {name.replace("-", "_"): tensor for name, tensor in analyzed.analysis.tensors.items()}
+    known = {
+        **tensors,
+        "model": analyzed.model,
+        "version": analyzed.version,
+        "warnings": analyzed.warnings,
+        **values,
+    }
     names = [field.name for field in fields(answer)]  # type: ignore[arg-type]
     return answer(**{name: known.get(name) for name in names})
 

@@ -28,11 +28,11 @@ class Comparison(ShowsPicture):
     warnings: tuple[Notice, ...] = ()
 
 
-def _assemble(found: Analyzed, _: Sequence[Size]) -> Comparison:
-    analysis = found.analysis
+def _assemble(analyzed: Analyzed, _: Sequence[Size]) -> Comparison:
+    analysis = analyzed.analysis
     return from_analysis(
         Comparison,
-        found,
+        analyzed,
         table=analysis.tables["architectures"],
         picture=analysis.picture("architectures"),
         tensors=analysis.tensors,

@@ -18,7 +18,7 @@ class ClassScore:
 
 @dataclass(frozen=True)
 class Classification:
-    """Most probable classes of a photo, most probable first. photo_size: (height, width) in pixels."""
+    """Most likely classes of a photo, most likely first. photo_size: (height, width) in pixels."""
 
     model: str
     version: int

@@ -46,13 +46,13 @@ class Correspondence(ShowsPicture):
     warnings: tuple[Notice, ...] = ()
 
 
-def _assemble(found: Analyzed, _: Sequence[Size]) -> Correspondence:
-    rows = found.analysis.tables["correspondence"].records()
+def _assemble(analyzed: Analyzed, _: Sequence[Size]) -> Correspondence:
+    rows = analyzed.analysis.tables["correspondence"].records()
     return from_analysis(
         Correspondence,
-        found,
+        analyzed,
         rows=tuple(from_record(PartCorrespondence, row) for row in rows),
-        picture=found.analysis.picture("correspondence"),
+        picture=analyzed.analysis.picture("correspondence"),
     )
 
 

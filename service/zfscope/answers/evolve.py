@@ -12,7 +12,7 @@ from zfscope.results import Notice, Picture, ShowsPicture
 
 @dataclass(frozen=True)
 class EvolvedRecord:
-    """The top-activating photo of a map after an epoch; epoch is None for the final model.
+    """The strongest photo of a map after an epoch; epoch is None for the end of training.
 
     state: as in `TopRecord`, or `dead` if no photo activates the map. jumped: whether the photo differs from
     that of the previous epoch, None if either has no photo. correlation: correlation, -1..1, of the final
@@ -33,7 +33,7 @@ class EvolvedRecord:
 
 @dataclass(frozen=True)
 class EvolvedMap:
-    """Records of a map after each epoch, final model last."""
+    """Records of a map after each epoch, the end of training last."""
 
     map: int
     records: tuple[EvolvedRecord, ...]
@@ -41,7 +41,7 @@ class EvolvedMap:
 
 @dataclass(frozen=True)
 class Settling:
-    """Quartiles of the correlation of `maps` maps with the final model, after an epoch (None: final)."""
+    """Quartiles of the correlation of `maps` maps with the end of training, after an epoch; None: the end."""
 
     epoch: int | None
     median: float | None
@@ -68,12 +68,12 @@ class Evolution(ShowsPicture):
     warnings: tuple[Notice, ...] = ()
 
 
-def _assemble(found: Analyzed, _: Sequence[Size]) -> Evolution:
-    analysis = found.analysis
+def _assemble(analyzed: Analyzed, _: Sequence[Size]) -> Evolution:
+    analysis = analyzed.analysis
     settling = analysis.tables.get("settling")
     return from_analysis(
         Evolution,
-        found,
+        analyzed,
         maps=tuple(
             EvolvedMap(
                 feature_map,

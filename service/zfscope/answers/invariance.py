@@ -79,14 +79,14 @@ class Invariance(ShowsPicture):
     warnings: tuple[Notice, ...] = ()
 
 
-def _assemble(found: Analyzed, _: Sequence[Size]) -> Invariance:
-    analysis = found.analysis
+def _assemble(analyzed: Analyzed, _: Sequence[Size]) -> Invariance:
+    analysis = analyzed.analysis
     records = analysis.tables["curves"].records()
     rows = group_by(records, "photo")
     transformations = group_by(records, "transformation") if analysis.tensors else {}
     return from_analysis(
         Invariance,
-        found,
+        analyzed,
         photos=tuple(
             from_record(InvariancePhoto, photo, curves=_curves(rows[photo["photo"]]))
             for photo in analysis.tables["photos"].records()

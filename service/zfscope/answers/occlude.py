@@ -58,7 +58,7 @@ class Occlusion(ShowsPicture):
     """Effect of occluding each window of a photo. photo_size: (height, width) in pixels.
 
     Tensors, None unless requested: positions int64 (windows, 4), first row, first column, rows and columns in
-    the network's input; likeliest int64 (windows,), index of the most probable class.
+    the network's input; likeliest int64 (windows,), index of the most likely class.
     """
 
     model: str
@@ -73,13 +73,13 @@ class Occlusion(ShowsPicture):
     warnings: tuple[Notice, ...] = ()
 
 
-def _assemble(found: Analyzed, sizes: Sequence[Size]) -> Occlusion:
-    analysis = found.analysis
+def _assemble(analyzed: Analyzed, sizes: Sequence[Size]) -> Occlusion:
+    analysis = analyzed.analysis
     tensors, classes = analysis.tensors, analysis.tables["classes"].records()
     (watched,) = analysis.tables["watched"].records()
     return from_analysis(
         Occlusion,
-        found,
+        analyzed,
         windows=int(analysis.numbers["windows"]),
         classes=tuple(_class(record, index, tensors) for index, record in enumerate(classes)),
         map=from_record(

@@ -58,15 +58,15 @@ class Projections(ShowsPicture):
     warnings: tuple[Notice, ...] = ()
 
 
-def _assemble(found: Analyzed, sizes: Sequence[Size]) -> Projections:
-    analysis = found.analysis
+def _assemble(analyzed: Analyzed, sizes: Sequence[Size]) -> Projections:
+    analysis = analyzed.analysis
     records = analysis.tables["projections"].records()
     nothing = [None] * len(records)
     tensors = analysis.tensors.get("projections", nothing)
     controls = analysis.tensors.get("controls", nothing)
     return from_analysis(
         Projections,
-        found,
+        analyzed,
         projections=tuple(
             from_record(
                 Projection,

@@ -1,4 +1,4 @@
-"""Result of a top-k analysis: the top-activating photos of feature maps."""
+"""Result of a top-k analysis: the strongest photos of feature maps."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from zfscope.results import Notice, Picture, ShowsPicture
 
 @dataclass(frozen=True)
 class TopRecord:
-    """A top-activating photo of a map; rank 0 is the strongest.
+    """One of the strongest photos of a map; rank 0 is the strongest.
 
     path, label: in the indexed data. value: recorded activation. recomputed: current activation. y, x: row
     and column of the unit, None in a fully connected layer. state: a `zfscope.records.RecordState`. patch: in
@@ -44,7 +44,7 @@ class TopRecord:
 
 @dataclass(frozen=True)
 class TopMap:
-    """A map with its top-activating photos. alive: number of the `images` photos that activate it."""
+    """A map with its strongest photos. alive: number of the `images` photos that activate it."""
 
     map: int
     alive: int
@@ -55,7 +55,7 @@ class TopMap:
 
 @dataclass(frozen=True, eq=False)
 class TopK(ShowsPicture):
-    """Top-activating photos of feature maps in an index.
+    """Strongest photos of feature maps in an index.
 
     Tensors, None unless requested: projections and controls float32 (maps, photos, 3, size, size) in the
     network's channel order; patches uint8 (maps, photos, size, size, 3). All are zero where a photo is
@@ -72,12 +72,12 @@ class TopK(ShowsPicture):
     warnings: tuple[Notice, ...] = ()
 
 
-def _assemble(found: Analyzed, _: Sequence[Size]) -> TopK:
-    analysis = found.analysis
+def _assemble(analyzed: Analyzed, _: Sequence[Size]) -> TopK:
+    analysis = analyzed.analysis
     records = group_by(analysis.tables["records"].records(), "map")
     return from_analysis(
         TopK,
-        found,
+        analyzed,
         maps=tuple(
             from_record(
                 TopMap,

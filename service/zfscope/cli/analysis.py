@@ -37,23 +37,23 @@ class ResultView(Generic[A]):
     show: Callable[[A, WrittenFiles], None]
 
 
-def contents(found: "Analyzed") -> dict[str, bytes]:
+def contents(analyzed: "Analyzed") -> dict[str, bytes]:
     """Return the files of an answer by name: pictures as PNG, tensors as .npy."""
-    seen = found.analysis
-    pictures = {f"{safe_name(picture.name)}.png": picture.png for picture in seen.pictures}
-    return pictures | {f"{safe_name(name)}.npy": npy(tensor) for name, tensor in seen.tensors.items()}
+    analysis = analyzed.analysis
+    pictures = {f"{safe_name(picture.name)}.png": picture.png for picture in analysis.pictures}
+    return pictures | {f"{safe_name(name)}.npy": npy(tensor) for name, tensor in analysis.tensors.items()}
 
 
-def as_object(found: "Analyzed", written: WrittenFiles) -> dict[str, Any]:
+def as_object(analyzed: "Analyzed", written: WrittenFiles) -> dict[str, Any]:
     """Convert an analyzer's answer to a JSON object that lists files by path."""
-    seen = found.analysis
+    analysis = analyzed.analysis
     return {
-        "model": found.model,
-        "version": found.version,
-        "numbers": dict(seen.numbers),
-        "tables": {name: table.records() for name, table in seen.tables.items()},
+        "model": analyzed.model,
+        "version": analyzed.version,
+        "numbers": dict(analysis.numbers),
+        "tables": {name: table.records() for name, table in analysis.tables.items()},
         "files": [str(path) for path in written.values()],
-        "warnings": warnings_json(found.warnings),
+        "warnings": warnings_json(analyzed.warnings),
     }
 
 
@@ -64,7 +64,7 @@ class AnalysisRunner:
     options: arguments of each call of the client.
     """
 
-    zfscope: "ClientMethods"
+    client: "ClientMethods"
     folder: OutputFolder
     as_json: bool
     options: Mapping[str, Any]
@@ -87,9 +87,9 @@ class AnalysisRunner:
         more: further members of the JSON object. options: arguments of this call, overriding the runner's.
         stage, file: see `run`.
         """
-        call = partial(self.zfscope.analyze, analyzer, photos, parameters, **{**self.options, **options})
+        call = partial(self.client.analyze, analyzer, photos, parameters, **{**self.options, **options})
         view = ResultView(
-            subject, contents, lambda found, written: {**as_object(found, written), **more}, show
+            subject, contents, lambda analyzed, written: {**as_object(analyzed, written), **more}, show
         )
         self.run(call, view, stage=stage, file=file)
 
@@ -117,14 +117,14 @@ def analysis(
     parameters: Mapping[str, Parameter],
     *,
     leave_out: Collection[str] = (),
-    zfscope: "ClientMethods | None" = None,
+    client: "ClientMethods | None" = None,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Return a decorator that turns a function of an `AnalysisRunner` and parameters into a command.
 
     The function also receives the options that it declares itself, common ones included.
 
     out: default output folder. parameters: options keyed by the analyzer's parameters. leave_out: common
-    options to omit. zfscope: client to use; None connects as the options say.
+    options to omit. client: client to use; None connects as the options say.
     """
     common = [each for each in _common(out) if each.name not in leave_out]
 
@@ -138,11 +138,11 @@ def analysis(
             passed = {name: opt.option_value(value) for name, value in raw.items() if value is not None}
             options: dict[str, Any] = {name: values[name] for name in _CALL_OPTIONS if name in values}
             with ExitStack() as stack:
-                client = zfscope or stack.enter_context(
+                connected = client or stack.enter_context(
                     connect(values["server"], values["store"], indexes=values.get("indexes"))
                 )
                 folder = stack.enter_context(open_output(values["out"]))
-                run = AnalysisRunner(client, folder, values["as_json"], options)
+                run = AnalysisRunner(connected, folder, values["as_json"], options)
                 function(run, passed, **{name: values[name] for name in names})
 
         added = [each for each in common if each.name not in names]

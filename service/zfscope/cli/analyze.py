@@ -49,8 +49,8 @@ class Analyzers(TyperGroup):
         try:
             completing = ctx.resilient_parsing
             with listing.make_context("analyze", [*args], parent=ctx, resilient_parsing=completing) as parsed:
-                zfscope, installed = listing.invoke(parsed)
-            return args[0], _analyzer_command(_find_analyzer(installed, args[0]), zfscope), args[1:]
+                client, installed = listing.invoke(parsed)
+            return args[0], _analyzer_command(_find_analyzer(installed, args[0]), client), args[1:]
         except (ZfscopeError, OSError, ImportError):
             if ctx.resilient_parsing:  # shell completion must not fail; it offers nothing
                 return None, None, []
@@ -97,9 +97,9 @@ def _connect_and_list(
 ) -> Any:
     """Return a client, closed with the command of `context`, and its analyzers; no client for completion."""
     if not context.resilient_parsing:
-        zfscope = connect(server, store, indexes=indexes)
-        context.find_root().with_resource(zfscope)
-        return zfscope, zfscope.analyzers(model)
+        client = connect(server, store, indexes=indexes)
+        context.find_root().with_resource(client)
+        return client, client.analyzers(model)
     if server:
         with connect(server, store) as service:
             return None, service.analyzers(model, timeout_s=_COMPLETION_S)
@@ -107,7 +107,7 @@ def _connect_and_list(
     from zfscope.analysis.registry import load_analyzers
 
     with redirect_stdout(sys.stderr):
-        return None, [analyzer_info(found) for found in load_analyzers().values()]
+        return None, [analyzer_info(registered) for registered in load_analyzers().values()]
 
 
 def _find_analyzer(installed: "Sequence[AnalyzerInfo]", name: str) -> "AnalyzerInfo":
@@ -117,14 +117,14 @@ def _find_analyzer(installed: "Sequence[AnalyzerInfo]", name: str) -> "AnalyzerI
     return known[name]
 
 
-def _analyzer_command(info: "AnalyzerInfo", zfscope: "ClientMethods") -> Any:
-    """Return the command of an analyzer. zfscope: connected client to run it with."""
+def _analyzer_command(info: "AnalyzerInfo", client: "ClientMethods") -> Any:
+    """Return the command of an analyzer. client: connected client to run it with."""
     min_photos, max_photos = info.photos
     default = Parameter.empty if min_photos else None
     photos = {"photos": parameter("photos", opt.PhotoFiles, default)} if max_photos else {}
     options = {**photos, **schema_options(info.parameters_schema)}
 
-    @analysis(info.name, options, zfscope=zfscope)
+    @analysis(info.name, options, client=client)
     def command(run: AnalysisRunner, parameters: dict[str, Any]) -> None:
         named = parameters.pop("photos", [])
 
@@ -156,10 +156,10 @@ def _subject(
     return replace(subject, models=tuple(map(str, parameters.get("others", ()))))
 
 
-def _show(name: str, found: "Analyzed", written: WrittenFiles) -> None:
-    title = f"{name}, by {title_of(found.model, found.version)}"
-    print_lines([f"{number}: {value:.6g}" for number, value in found.analysis.numbers.items()])
-    for table_name, table in found.analysis.tables.items():
+def _show(name: str, analyzed: "Analyzed", written: WrittenFiles) -> None:
+    title = f"{name}, by {title_of(analyzed.model, analyzed.version)}"
+    print_lines([f"{number}: {value:.6g}" for number, value in analyzed.analysis.numbers.items()])
+    for table_name, table in analyzed.analysis.tables.items():
         print_table(f"{title}: {table_name}", dict.fromkeys(table.columns, "left"), cells(table.rows))
     if written:
         noun = "file" if len(written) == 1 else "files"

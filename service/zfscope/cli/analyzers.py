@@ -29,10 +29,10 @@ def analyzers(
       zfscope analyzers
       zfscope analyzers --server localhost:50051 --json
     """
-    with connect(server, store) as zfscope:
-        found = zfscope.analyzers(model, version)
+    with connect(server, store) as client:
+        infos = client.analyzers(model, version)
     if as_json:
-        print_json({"analyzers": [_as_object(info) for info in found]})
+        print_json({"analyzers": [_as_object(info) for info in infos]})
         return
     columns = {"analyzer": "left", "package": "left", "passes per photo": "right", "summary": "left"}
     rows = [
@@ -42,7 +42,7 @@ def analyzers(
             "" if info.cost is None else f"{info.cost:,}",
             info.summary,
         )
-        for info in found
+        for info in infos
     ]
     print_table("Analyzers", columns, rows)
     echo("Run `zfscope analyze NAME --help` for an analyzer's options.")

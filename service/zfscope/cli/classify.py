@@ -48,10 +48,10 @@ def classify(
       curl -sSL https://example.org/a.jpg | zfscope classify -
       zfscope classify china.jpg --server localhost:50051
     """
-    with connect(server, store, runtime=runtime, torchserve=torchserve) as zfscope:
+    with connect(server, store, runtime=runtime, torchserve=torchserve) as client:
 
         def classify_photo(photo: bytes) -> "Classification":
-            return zfscope.classify(photo, model=model, version=version, top=top, ten_crop=ten_crop)
+            return client.classify(photo, model=model, version=version, top=top, ten_crop=ten_crop)
 
         if is_single_photo(photos):
             _print_one(photos[0], classify_photo(read_photo(photos[0])), as_json=as_json)

@@ -76,7 +76,7 @@ def compare(
         "compare-architectures",
         selection.photos,
         {"others": others, "index": index},
-        lambda found: Subject("", (), _table(found).columns[2:]),
+        lambda analyzed: Subject("", (), _table(analyzed).columns[2:]),
         partial(_show, selection.used),
         more=selection.used.as_object(),
         stage="models",
@@ -85,12 +85,12 @@ def compare(
     )
 
 
-def _table(found: "Analyzed") -> "Table":
-    return found.analysis.tables["architectures"]
+def _table(analyzed: "Analyzed") -> "Table":
+    return analyzed.analysis.tables["architectures"]
 
 
-def _show(used: PhotosUsed, found: "Analyzed", written: WrittenFiles) -> None:
-    table = _table(found)
+def _show(used: PhotosUsed, analyzed: "Analyzed", written: WrittenFiles) -> None:
+    table = _table(analyzed)
     print_table("Architectures compared", dict.fromkeys(table.columns, "left"), cells(table.rows))
     echo(f"Compared on {used}. {picture_line(written)}")
 

@@ -44,8 +44,8 @@ def evaluate(
     """
     from zfscope.store import ModelStore
 
-    found = ModelStore(find_store(store)).load(model, version)
-    measured = measure(data, found, ten_crop=ten_crop)
+    loaded = ModelStore(find_store(store)).load(model, version)
+    measured = measure(data, loaded, ten_crop=ten_crop)
     print_data_warnings(measured.warnings)
     accuracy = measured.accuracy
     used = PhotosUsed(accuracy.images, measured.skipped, measured.skipped_files)
@@ -54,8 +54,8 @@ def evaluate(
         return
     crops = "ten crops" if ten_crop else "the centre crop"
     echo(
-        f"{title_of(found.name, found.version)}, by {crops} of {accuracy.images} photos: "
-        f"right for {accuracy.top1:.2f} %, among the first five for {accuracy.top5:.2f} %"
+        f"{title_of(loaded.name, loaded.version)}, by {crops} of {accuracy.images} photos: "
+        f"top-1 accuracy {accuracy.top1:.2f} %, top-5 accuracy {accuracy.top5:.2f} %"
     )
     if measured.skipped or measured.skipped_files:
         echo(f"Measured on {used}.")

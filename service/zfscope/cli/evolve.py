@@ -30,11 +30,11 @@ _PARAMETERS = opt.parameters_by_name(
     option("index", str, _INDEX, "", metavar="NAME"),
     option("layer", str, "Convolutional layer of the maps.", "conv3", metavar="LAYER"),
     opt.numbers_option(
-        "maps", "Maps to show.  [default: the strongest after the last epoch]", such_as="1,2,5"
+        "maps", "Maps to show.  [default: the strongest after the last epoch]", example="1,2,5"
     ),
     option("count", int | None, "Number of the strongest maps, 1 to 32.  [default: 6]", metavar="N"),
     opt.FIRST,
-    opt.numbers_option("epochs", "Epochs to show.  [default: all with an index]", such_as="1,2,5"),
+    opt.numbers_option("epochs", "Epochs to show.  [default: all with an index]", example="1,2,5"),
     option("settling", bool, "Measure how fast the maps settle during training.", True),
 )
 
@@ -72,10 +72,10 @@ def evolve(
                 "DATA cannot be combined with --server; run `zfscope index` on the service's machine instead"
             )
             raise InputError(message, field="data")
-        model = run.zfscope.model(options["model"], options["version"]).summary
+        model = run.client.model(options["model"], options["version"]).summary
         options = {"model": model.name, "version": model.version}
         parameters["index"] = index_name(parameters["index"], data)
-        models = cast("LocalClient", run.zfscope).store
+        models = cast("LocalClient", run.client).store
         used = _build_indexes(models, model, data, parameters, ForwardOptions(device=device))
     run.analyze(
         "evolve",
@@ -119,18 +119,18 @@ def _build_indexes(
     return read_manifest(indexes_folder(final) / base), photos
 
 
-def _show(layer: str, used: str, found: "Analyzed", written: WrittenFiles) -> None:
-    records = found.analysis.tables["evolution"].records()
+def _show(layer: str, used: str, analyzed: "Analyzed", written: WrittenFiles) -> None:
+    records = analyzed.analysis.tables["evolution"].records()
     names = dict.fromkeys(_name(record) for record in records)
     rows = [
         (str(index), *(_cell(record) for record in records if record["map"] == index))
         for index in dict.fromkeys(record["map"] for record in records)
     ]
-    if "settling" in found.analysis.tables:
-        medians = [row["median"] for row in found.analysis.tables["settling"].records()]
+    if "settling" in analyzed.analysis.tables:
+        medians = [row["median"] for row in analyzed.analysis.tables["settling"].records()]
         rows.append(("settled", *("" if each is None else f"{each:.2f}" for each in medians)))
     columns = dict.fromkeys(("map", *names), "right")
-    print_table(f"{layer} of {title_of(found.model, found.version)}", columns, rows)
+    print_table(f"{layer} of {title_of(analyzed.model, analyzed.version)}", columns, rows)
     for record in records:
         if RecordState(record["state"]).lost:
             echo(f"map {record['map']}, {_name(record)}: {record['state']}: {record['path']}")

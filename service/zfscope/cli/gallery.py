@@ -54,7 +54,7 @@ def gallery(
     ] = True,
     indexes: opt.Indexes = None,
     title: Annotated[
-        str, typer.Option(metavar="TEXT", help="Title of the first page.  [default: made from the model]")
+        str, typer.Option(metavar="TEXT", help="Title of the first page.  [default: derived from the model]")
     ] = "",
     device: opt.IndexDevice = opt.DeviceName.cpu,
     model: opt.ModelName = "",

@@ -39,8 +39,8 @@ def health(
     Examples:
       zfscope health --server localhost:50051
     """
-    with connect_to(server, timeout_s=timeout_s) as zfscope:
-        status = zfscope.health()
+    with connect_to(server, timeout_s=timeout_s) as client:
+        status = client.health()
     if as_json:
         print_json({"server": server, "status": status})
     else:

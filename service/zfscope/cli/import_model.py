@@ -57,7 +57,7 @@ def import_model(
     names = read_labels(labels) if labels else None
     out_of_order = check_order(labels, names) if labels and names else ""
     imported = read_definition(file, definition)
-    origin = Provenance(source=f"Imported from '{file.name}', of the format {definition}")
+    origin = Provenance(source=f"Imported from '{file.name}', format {definition}")
     folder = publish(
         store, name, imported, provenance=origin, names=names, version=version, preprocessing_assumed=True
     )
@@ -103,4 +103,4 @@ def _report(
         print_json({**location, "warnings": warnings_json(warnings)})
     else:
         print_warnings(warnings)
-        echo(f"Model added in {folder}; inspect it with: zfscope models {name} --store {store}")
+        echo(f"Model written to {folder}; inspect it with: zfscope models {name} --store {store}")

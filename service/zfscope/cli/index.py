@@ -225,10 +225,10 @@ def counts(index: "Index") -> dict[str, Any]:
 
 
 def _print(index: "Index", photos: "DataSet", target: Path) -> None:
-    found = counts(index)
+    summary = counts(index)
     columns = {"layer": "left", "maps": "right", "dead": "right"}
-    rows = [(name, str(layer["maps"]), str(layer["dead"])) for name, layer in found["layers"].items()]
-    print_table(f"index '{index.name}' of {title_of(found['model'], found['version'])}", columns, rows)
+    rows = [(name, str(layer["maps"]), str(layer["dead"])) for name, layer in summary["layers"].items()]
+    print_table(f"index '{index.name}' of {title_of(summary['model'], summary['version'])}", columns, rows)
     echo(f"{photos_indexed(index.manifest, photos)}. Index written to {target}")
 
 

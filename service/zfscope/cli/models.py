@@ -78,9 +78,9 @@ def list_models(
     if verify and server:
         message = "--verify cannot be combined with --server; it reads the files on this machine"
         raise InputError(message, field="verify")
-    with connect(server, store) as zfscope:
-        described = zfscope.model(name, version) if name else None
-        listed = (described.summary,) if described else zfscope.models()
+    with connect(server, store) as client:
+        described = client.model(name, version) if name else None
+        listed = (described.summary,) if described else client.models()
     if verify:
         _verify(listed, find_store(store))
     if as_json:

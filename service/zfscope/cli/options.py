@@ -97,16 +97,16 @@ def split_names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def numbers_option(name: str, text: str, such_as: str) -> Parameter:
+def numbers_option(name: str, text: str, example: str) -> Parameter:
     """Return an option for comma-separated numbers; its value is None if it lists none.
 
-    such_as: example shown in errors.
+    example: example shown in errors.
     """
 
     def read(value: str) -> list[int] | None:
         parts = split_names(value)
         if not all(part.isascii() and part.isdecimal() for part in parts):
-            message = f"--{name} '{value}' is not a list of numbers; pass {name} such as {such_as}"
+            message = f"--{name} '{value}' is not a list of numbers; pass {name} such as {example}"
             raise InputError(message, field=name)
         return [int(part) for part in parts] or None
 

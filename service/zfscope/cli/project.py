@@ -98,22 +98,22 @@ def project(run: AnalysisRunner, parameters: dict[str, Any], photos: opt.PhotoFi
         view = ResultView(
             lambda _: photo_subject(path, photo), data, shown, partial(_show, photo=path, layer=layer)
         )
-        run.run(partial(run.zfscope.project, photo, **parameters, **run.options), view, file=file)
+        run.run(partial(run.client.project, photo, **parameters, **run.options), view, file=file)
 
     each_photo(photos, project_photo, as_json=run.as_json)
 
 
-def contents(seen: "Projections", *, layer: str) -> dict[str, bytes]:
+def contents(result: "Projections", *, layer: str) -> dict[str, bytes]:
     """Return the files by name: pictures as PNG, tensors as .npy, float32 (3, H, W)."""
-    found = {_sheet(layer): seen.sheet.png} if seen.sheet else {}
-    for item in seen.projections:
+    files = {_sheet(layer): result.sheet.png} if result.sheet else {}
+    for item in result.projections:
         for field, (ending, data) in _FILES.items():
             if (value := getattr(item, field)) is not None:
-                found[f"{_name(item)}{ending}"] = data(value)
-    return found
+                files[f"{_name(item)}{ending}"] = data(value)
+    return files
 
 
-def as_object(seen: "Projections", written: WrittenFiles, *, layer: str) -> dict[str, Any]:
+def as_object(result: "Projections", written: WrittenFiles, *, layer: str) -> dict[str, Any]:
     """Convert projections to a JSON object that lists files by path."""
     projections = [
         {
@@ -121,19 +121,19 @@ def as_object(seen: "Projections", written: WrittenFiles, *, layer: str) -> dict
             "receptive_field": vars(item.receptive_field),
             **{field: _path(item, field, written) for field in _FILES},
         }
-        for item in seen.projections
+        for item in result.projections
     ]
     sheet = written.get(_sheet(layer))
-    return answer_json(seen, sheet=str(sheet) if sheet else None, projections=projections)
+    return answer_json(result, sheet=str(sheet) if sheet else None, projections=projections)
 
 
-def _show(seen: "Projections", written: WrittenFiles, *, photo: Path, layer: str) -> None:
+def _show(result: "Projections", written: WrittenFiles, *, photo: Path, layer: str) -> None:
     columns = {"unit": "left", "activation": "right", "receptive field": "left", "picture": "left"}
     rows = [
         (_unit(item), f"{item.activation:.3f}", _box(item), Path(_path(item, "picture", written) or "").name)
-        for item in seen.projections
+        for item in result.projections
     ]
-    print_table(f"{photo.name}, by {title_of(seen.model, seen.version)}", columns, rows)
+    print_table(f"{photo.name}, by {title_of(result.model, result.version)}", columns, rows)
     if _sheet(layer) in written:
         echo(f"Sheet of all projections: {written[_sheet(layer)]}")
 

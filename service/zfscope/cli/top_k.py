@@ -23,7 +23,7 @@ _PARAMETERS = opt.parameters_by_name(
         metavar="NAME",
     ),
     option("layer", str, "Layer of the maps; must be in the index.", "conv5", metavar="LAYER"),
-    opt.numbers_option("maps", "Maps to show.  [default: the strongest]", such_as="3,17,240"),
+    opt.numbers_option("maps", "Maps to show.  [default: the strongest]", example="3,17,240"),
     option("count", int | None, "Number of the strongest maps, 1 to 64.  [default: 9]", metavar="N"),
     opt.FIRST,
     option("top", int | None, "Number of photos per map, 1 to 9.  [default: 9]", metavar="N"),
@@ -50,16 +50,16 @@ def top_k(run: AnalysisRunner, parameters: dict[str, Any]) -> None:
     run.analyze("top-k", [], parameters, lambda _: layer_subject(layer), show, stage="photos")
 
 
-def print_maps(layer: str, found: "Analyzed", written: WrittenFiles) -> None:
+def print_maps(layer: str, analyzed: "Analyzed", written: WrittenFiles) -> None:
     """Print a row per map, and a line per record whose photo is missing or has changed."""
-    records = found.analysis.tables["records"].records()
+    records = analyzed.analysis.tables["records"].records()
     columns = dict.fromkeys(("map", "active in", "activations"), "right") | {"strongest photo": "left"}
     rows = []
-    for summary in found.analysis.tables["maps"].records():
+    for summary in analyzed.analysis.tables["maps"].records():
         own = [record for record in records if record["map"] == summary["map"]]
         active = f"{summary['alive']:,} of {summary['images']:,}"
         rows.append((f"{summary['map']}", active, *_strength(own, summary)))
-    print_table(f"{layer} of {title_of(found.model, found.version)}", columns, rows)
+    print_table(f"{layer} of {title_of(analyzed.model, analyzed.version)}", columns, rows)
     lost = [record for record in records if RecordState(record["state"]).lost]
     for record in lost:
         echo(f"map {record['map']}, photo {record['rank'] + 1}: {record['state']}: {record['path']}")

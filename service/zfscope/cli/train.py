@@ -115,7 +115,7 @@ def train(
             {"model": title, "version": int(folder.name), "folder": str(folder), **photos_json(session)}
         )
     else:
-        echo(f"Model added in {folder}; inspect it with: zfscope models {title} --store {store}")
+        echo(f"Model written to {folder}; inspect it with: zfscope models {title} --store {store}")
         echo(f"{photos_text(session)}.")
 
 
@@ -137,18 +137,18 @@ def _train(settings: "TrainingSettings", store: Path) -> "tuple[TrainingSession,
 
 def photos_json(session: "TrainingSession") -> dict[str, Any]:
     """Return the counts of training and validation photos as a JSON object."""
-    found = _used(session.training, session.photos).as_object()
-    if session.validation and session.held_out:
-        found["validation"] = _used(session.validation, session.held_out).as_object()
-    return found
+    counts = _used(session.training, session.training_photos).as_object()
+    if session.validation and session.validation_photos:
+        counts["validation"] = _used(session.validation, session.validation_photos).as_object()
+    return counts
 
 
 def photos_text(session: "TrainingSession") -> str:
     """Return a sentence on the training and validation photos, without the full stop."""
-    words = f"Trained on {_used(session.training, session.photos)}"
-    if session.validation and session.held_out:
-        words += f". Measured on {_used(session.validation, session.held_out)}"
-    return words
+    text = f"Trained on {_used(session.training, session.training_photos)}"
+    if session.validation and session.validation_photos:
+        text += f". Measured on {_used(session.validation, session.validation_photos)}"
+    return text
 
 
 def _used(decoded: "DecodedPhotos", photos: "LabelledPhotos") -> PhotosUsed:

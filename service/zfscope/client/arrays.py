@@ -16,7 +16,7 @@ from zfscope.wire.tensors import tensor_to_wire
 # Channel counts of an array (H, W, channels) that can be encoded as a file: grey, RGB, RGBA.
 _CHANNELS = (1, 3, 4)
 _ALLOWED = (
-    "allowed are pixels, uint8 (H, W, 3), (H, W, 4) or (H, W), and the network's own input, float (3, H, W)"
+    "allowed: pixels, uint8 (H, W, 3), (H, W, 4) or (H, W), and the network's own input, float (3, H, W)"
 )
 
 
@@ -87,12 +87,12 @@ def array_to_wire(photo: ArrayLike | PixelTensor, field: str) -> image_pb2.Image
 
 def _pixels_to_wire(tensor: PixelTensor, field: str) -> image_pb2.Image:
     if tensor.white not in _SCALES:
-        raise InputError(f"white is {tensor.white!r}; allowed are 255 and 1", field=field)
+        raise InputError(f"white is {tensor.white!r}; allowed: 255 and 1", field=field)
     values = to_array(tensor.values, field)
     check_size(values.size * (1 if values.dtype == np.uint8 else 4), field)
     if values.dtype != np.uint8:
         if values.dtype.kind not in "fiu":
-            raise InputError(f"a PixelTensor of {values.dtype}; allowed are numbers", field=field)
+            raise InputError(f"a PixelTensor of {values.dtype}; allowed: numbers", field=field)
         values = _as_float32(values)
     elif tensor.white == 1:
         raise InputError("a PixelTensor of uint8 with white 1; its values are of 0 to 255", field=field)

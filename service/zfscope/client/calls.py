@@ -31,7 +31,7 @@ from zfscope.images.geometry import Box
 from zfscope.v1 import analysis_pb2, classification_pb2, image_pb2, model_pb2
 from zfscope.validation import unknown_name
 from zfscope.wire.convert import to_dataclass, to_message
-from zfscope.wire.models import title_of, version_of
+from zfscope.wire.models import reference_of, version_of
 
 A = TypeVar("A")
 
@@ -217,10 +217,10 @@ def models_request(
                 field=name,
             )
     if not 2 <= len(models) <= MAX_MODELS:
-        raise InputError(f"number of models is {len(models)}; 2 to {MAX_MODELS} are allowed", field="models")
+        raise InputError(f"number of models is {len(models)}; allowed: 2 to {MAX_MODELS}", field="models")
     first, *others = [_model_ref(name, f"models[{index}]") for index, name in enumerate(models)]
     asked = {**options, "model": first.name, "version": version_of(first)}
-    titles = [title_of(other) for other in others]
+    titles = [reference_of(other) for other in others]
     return photos_request(typed, photos, asked, allowed, others=titles)
 
 
@@ -281,7 +281,7 @@ def translate_protobuf_errors() -> Iterator[None]:
 def _model_ref(title: str, field: str) -> analysis_pb2.ModelRef:
     name, _, version = title.partition(":")
     if version and not version.isdecimal():
-        raise InputError(f"{field} is '{title}'; allowed are NAME and NAME:VERSION", field=field)
+        raise InputError(f"{field} is '{title}'; allowed: NAME and NAME:VERSION", field=field)
     return analysis_pb2.ModelRef(name=name, version=int(version) if version else None)
 
 

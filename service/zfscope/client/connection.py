@@ -24,7 +24,7 @@ def validate_timeout_s(timeout_s: float | None) -> float:
     if value is None:
         return _MAX_TIMEOUT_S
     if not isinstance(value, int | float) or not value > 0:
-        raise InputError(f"timeout_s is {value!r}; allowed are seconds above 0", field="timeout_s")
+        raise InputError(f"timeout_s is {value!r}; allowed: seconds above 0", field="timeout_s")
     return min(value, _MAX_TIMEOUT_S)
 
 

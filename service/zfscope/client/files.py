@@ -83,7 +83,7 @@ def contents(file: File, *, field: str) -> bytes:
         return _read(file, field)
     if hasattr(file, "read"):
         return _read_open(file, field)
-    raise InputError(f"{field} is a {type(file).__name__}; allowed are {_KINDS}", field=field)
+    raise InputError(f"{field} is of type {type(file).__name__}; allowed: {_KINDS}", field=field)
 
 
 def _read(path: str | os.PathLike[str], field: str) -> bytes:
@@ -122,7 +122,7 @@ def _encoded(picture: Image.Image, field: str) -> bytes:
     Orientation, colour profile and gamma are kept.
     """
     try:
-        unchanged = load_with_file(picture, most=MAX_MESSAGE_BYTES)
+        unchanged = load_with_file(picture, max_bytes=MAX_MESSAGE_BYTES)
         if unchanged is not None:
             check_size(len(unchanged), field)
             return unchanged
@@ -132,7 +132,7 @@ def _encoded(picture: Image.Image, field: str) -> bytes:
         raise InputError(f"{field}: the picture cannot be read: {error}", field=field) from error
     if whole.mode not in _PNG_MODES and whole.mode != "CMYK":
         modes = ", ".join(sorted({*_PNG_MODES, *_CONVERTED, "CMYK"}))
-        message = f"{field} is a picture of mode '{picture.mode}'; allowed are {modes}: convert it"
+        message = f"{field} is a picture of mode '{picture.mode}'; allowed: {modes}: convert it"
         raise InputError(message, field=field)
     file = io.BytesIO()
     inverted = whole.mode == "I;16" and white_is_zero(picture)  # PNG cannot express it

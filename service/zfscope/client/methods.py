@@ -103,7 +103,7 @@ class CommonMethods(Protocol):
         ten_crop: bool = False,
         **options: Unpack[CallOptions],
     ) -> Classification:
-        """Return the most probable classes of a photo.
+        """Return the most likely classes of a photo.
 
         top: number of classes, 1 to 1000; default: 5. ten_crop: average over ten crops (Sec 3).
         """
@@ -151,7 +151,7 @@ class CommonMethods(Protocol):
         return self._run(lambda: models_request(ARCHITECTURES, models, photos, options, CompareOptions))
 
     def top_k(self, **options: Unpack[TopKOptions]) -> TopK:
-        """Return the top-activating photos of feature maps in an index, with their projections (Fig 2)."""
+        """Return the strongest photos of feature maps in an index, with their projections (Fig 2)."""
         return self._run(lambda: index_request(TOP_K, options, TopKOptions))
 
     def evolve(self, **options: Unpack[EvolveOptions]) -> Evolution:

@@ -16,16 +16,16 @@ from zfscope.images.formats import HEAD_BYTES, identify
 _STATED = ("icc_profile", "gamma", "transparency")
 
 
-def load_with_file(picture: Image.Image, *, most: int) -> bytes | None:
+def load_with_file(picture: Image.Image, *, max_bytes: int) -> bytes | None:
     """Load a picture and return the bytes of its file; None if there is no file or the picture has changed.
 
     Pillow drops information that the file has: the lower byte of 16-bit colour, and whether 0 is white in a
-    TIFF. most: maximum size of the file in bytes; larger ones are not read. Raises Pillow's exceptions.
+    TIFF. max_bytes: maximum size of the file in bytes; larger ones are not read. Raises Pillow's exceptions.
     """
     if not isinstance(picture, ImageFile.ImageFile) or picture.tell() != 0:
         picture.load()
         return None
-    files = list(_files_of(picture, most))  # before load() closes the open file
+    files = list(_files_of(picture, max_bytes))  # before load() closes the open file
     picture.load()
     return next((data for data in files if _is_of(picture, data)), None)
 
@@ -35,19 +35,19 @@ def orientation_of(picture: Image.Image) -> int | None:
     return picture.getexif().get(Base.Orientation)
 
 
-def _files_of(picture: ImageFile.ImageFile, most: int) -> Iterator[bytes]:
+def _files_of(picture: ImageFile.ImageFile, max_bytes: int) -> Iterator[bytes]:
     """Yield the bytes of the open file of a picture, or else of the file at its path."""
     for opened in (picture.fp, getattr(picture, "_fp", None)):
         with contextlib.suppress(OSError, ValueError, AttributeError):  # closed or None
             data = _whole(opened)
-            if len(data) <= most:
+            if len(data) <= max_bytes:
                 yield data
                 return
     name: Any = picture.filename
     if name:
         with contextlib.suppress(OSError, ValueError):
             path = Path(os.fsdecode(name))
-            if path.stat().st_size <= most:
+            if path.stat().st_size <= max_bytes:
                 yield path.read_bytes()
 
 

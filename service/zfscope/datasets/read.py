@@ -42,7 +42,7 @@ def read_photo(photo: Photo, limits: DecodeLimits | None = None) -> bytes:
     if photo.size == MISSING:
         raise UnusablePhoto(_missing_reason(photo.file))
     if photo.size > max_bytes:
-        raise UnusablePhoto(f"{FILE_FIELD} has {photo.size:,} bytes; at most {max_bytes:,} are allowed")
+        raise UnusablePhoto(f"{FILE_FIELD} has {photo.size:,} bytes; allowed: at most {max_bytes:,}")
     if printable(photo.name) != photo.name:
         raise UnusablePhoto("the file's name is not UTF-8; rename it")
     try:

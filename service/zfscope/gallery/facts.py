@@ -29,9 +29,9 @@ class RecordFact(_Fact):
     white: float | None
 
     @property
-    def seen(self) -> bool:
+    def has_view(self) -> bool:
         """Whether the record has a projection and a patch."""
-        return self.state.seen
+        return self.state.has_view
 
 
 class EpochFact(RecordFact):
@@ -63,12 +63,12 @@ class MapFact(_Fact):
     @property
     def pictured(self) -> bool:
         """Whether the map has pictures of its top records."""
-        return any(record.seen for record in self.records)
+        return any(record.has_view for record in self.records)
 
     @property
     def evolved(self) -> bool:
         """Whether the map has a picture of its epochs."""
-        return any(epoch.seen for epoch in self.epochs)
+        return any(epoch.has_view for epoch in self.epochs)
 
     @property
     def marked(self) -> int:

@@ -101,7 +101,7 @@ class _BatchResult:
         """Yield the fields of each RecordFact of a map."""
         for column, row in enumerate(self.rows(position)):
             fields = {name: row[name] for name in ("path", "value", "recomputed", "y", "x", "state")}
-            white = symmetric_scale(self._projection(position, column)) if _is_seen(row) else None
+            white = symmetric_scale(self._projection(position, column)) if _has_view(row) else None
             yield fields | {"label": row["class"], "white": white}
 
     def tiles(self, position: int) -> tuple[Tiles, Tiles]:
@@ -109,9 +109,9 @@ class _BatchResult:
         projections: Tiles = []
         patches: Tiles = []
         for column, row in enumerate(self.rows(position)):
-            seen = _is_seen(row)
-            projections.append(signed_to_rgb(self._projection(position, column)) if seen else None)
-            patches.append(self._patch(position, column, row) if seen else None)
+            visible = _has_view(row)
+            projections.append(signed_to_rgb(self._projection(position, column)) if visible else None)
+            patches.append(self._patch(position, column, row) if visible else None)
         return projections, patches
 
     def _projection(self, position: int, column: int) -> NDArray[np.float32]:
@@ -124,8 +124,8 @@ class _BatchResult:
         return grey_outside(self.analysis.tensors["patches"][position, column], inside)
 
 
-def _is_seen(row: Mapping[str, Any]) -> bool:
-    return RecordState(row["state"]).seen
+def _has_view(row: Mapping[str, Any]) -> bool:
+    return RecordState(row["state"]).has_view
 
 
 def _map_facts(final: _BatchResult, evolution: _BatchResult | None) -> Iterator[MapFact]:

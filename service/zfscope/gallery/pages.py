@@ -101,13 +101,13 @@ class _LayerView:
     def classes(self) -> Mapping[str, int]:
         """Number of each class among the photos shown, by class name."""
         shown = {
-            _class_of(record, self.names) for fact in self.maps for record in fact.records if record.seen
+            _class_of(record, self.names) for fact in self.maps for record in fact.records if record.has_view
         }
         return {name: index for index, name in enumerate(sorted(shown - {""}))}
 
     def counts(self, fact: MapFact) -> str:
         """Return the count of a map's photos per class number, most frequent first, such as `0:7 3:2`."""
-        counted = Counter(_class_of(record, self.names) for record in fact.records if record.seen)
+        counted = Counter(_class_of(record, self.names) for record in fact.records if record.has_view)
         return " ".join(f"{self.classes[name]}:{count}" for name, count in counted.most_common() if name)
 
     def title(self, fact: MapFact) -> str:

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from zfscope.engine.frame import UnitFrame, unit_frame
 from zfscope.errors import InputError
 from zfscope.networks.spec import convolutional_part
-from zfscope.records import MOST_EVOLVED_MAPS, MOST_RECORDS
+from zfscope.records import MAX_EVOLVED_MAPS, MAX_RECORDS
 from zfscope.scan import Index, indexes_folder
 from zfscope.scan.manifest import IndexManifest
 from zfscope.scan.open import epoch_index_name, index_names, read_manifest
@@ -90,7 +90,7 @@ def make_plan(
     Raises NotFound for a layer that is not indexed, InputError if `top` or `count` is out of range.
     """
     indexed = min(index.manifest.origin.top, index.manifest.images)
-    max_top = min(MOST_RECORDS, indexed)
+    max_top = min(MAX_RECORDS, indexed)
     if top is not None and not 1 <= top <= max_top:
         reason = f"index '{index.name}' has {indexed} photos per map"
         raise InputError(f"top is {top}; allowed: 1 to {max_top} ({reason})", field="top")
@@ -139,6 +139,6 @@ def _manifest(model: Model, name: str, epoch: int) -> IndexManifest:
 
 def _batches(layer: LayerPlan, top: int) -> Iterator[MapBatch]:
     columns = max(top, len(layer.epochs) + 1)  # the final weights count as an epoch
-    count = min(MOST_EVOLVED_MAPS, max(1, _MAX_VALUES // (columns * 3 * layer.frame.size**2)))
+    count = min(MAX_EVOLVED_MAPS, max(1, _MAX_VALUES // (columns * 3 * layer.frame.size**2)))
     for number, start in enumerate(range(0, len(layer.maps), count)):
         yield MapBatch(layer, number, layer.maps[start : start + count])

@@ -158,7 +158,7 @@ def _identify_format(data: bytes, limits: DecodeLimits, field: str) -> Format:
     if not data:
         raise InputError(f"{field} is empty: 0 bytes", field=field)
     if len(data) > limits.bytes:
-        message = f"{field} has {len(data):,} bytes; at most {limits.bytes:,} are allowed"
+        message = f"{field} has {len(data):,} bytes; allowed: at most {limits.bytes:,}"
         raise TooLarge(message, field=field)
     allowed = ", ".join(limits.formats)
     kind = identify(data[:HEAD_BYTES])
@@ -185,7 +185,7 @@ def _check_frames(pixels: int, limits: DecodeLimits, field: str) -> None:
     """Raise TooLarge if all frames, such as photo and alpha, have over 4 times the allowed pixels."""
     maximum = MAX_PIXEL_FACTOR * limits.pixels
     if pixels > maximum:
-        message = f"{field} has frames of {pixels:,} pixels in all; at most {maximum:,} are allowed"
+        message = f"{field} has frames of {pixels:,} pixels in all; allowed: at most {maximum:,}"
         raise TooLarge(message, field=field)
 
 
@@ -226,7 +226,7 @@ def _open_jpeg(data: bytes, limits: DecodeLimits, field: str) -> _OpenedImage:
             f"{field} is a {kind}; allowed: 8-bit JPEG; convert to 8 bits or to PNG", field=field
         )
     if header.scans > limits.scans:
-        message = f"{field} is a JPEG file with {header.scans:,} scans; at most {limits.scans:,} are allowed"
+        message = f"{field} is a JPEG file with {header.scans:,} scans; allowed: at most {limits.scans:,}"
         raise TooLarge(message, field=field)
     image = JpegImageFile(io.BytesIO(with_open_end(data, header)))
     damage_warnings = damage_notices(data, header, field)
@@ -256,10 +256,10 @@ def _check_cost(size: tuple[int, int], header: JpegHeader, limits: DecodeLimits,
     if pixels <= maximum and header.scans * pixels <= limits.scans * limits.pixels and fits_memory:
         return
     if pixels > maximum:
-        allowed = f"at most {limits.pixels:,} are allowed, {maximum:,} in a JPEG"
+        allowed = f"allowed: at most {limits.pixels:,}, {maximum:,} in a JPEG"
     else:
         allowed = (
-            f"at most {limits.pixels:,} are allowed with {header.scans:,} scans; save it as a baseline JPEG"
+            f"allowed: at most {limits.pixels:,} with {header.scans:,} scans; save it as a baseline JPEG"
         )
     raise TooLarge(f"{field} has {size[0]} x {size[1]} = {pixels:,} pixels; {allowed}", field=field)
 
@@ -305,7 +305,7 @@ def _check_pixels(part: str, size: tuple[int, int], limits: DecodeLimits, field:
     if width * height > limits.pixels:
         raise TooLarge(
             f"{field} has {part}{width} x {height} = {width * height:,} pixels; "
-            f"at most {limits.pixels:,} are allowed",
+            f"allowed: at most {limits.pixels:,}",
             field=field,
         )
 
@@ -319,7 +319,7 @@ def _translate_decoder_errors(file_format: Format, limits: DecodeLimits, field: 
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         message = (
-            f"{field} is a {file_format} file with far too many pixels; at most {limits.pixels:,} are allowed"
+            f"{field} is a {file_format} file with far too many pixels; allowed: at most {limits.pixels:,}"
         )
         raise TooLarge(message, field=field) from error
     except Exception as error:  # a dozen types, from struct.error to zlib.error

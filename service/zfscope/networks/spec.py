@@ -32,10 +32,10 @@ class NetworkSpec(BaseModel):
 
     @model_validator(mode="after")
     def _inputs_come_first(self) -> "NetworkSpec":
-        seen = {INPUT}
+        defined = {INPUT}
         for layer, sources in zip(self.layers, self._sources(), strict=True):
-            _check_inputs(layer, sources, seen)
-            seen.add(layer.name)
+            _check_inputs(layer, sources, defined)
+            defined.add(layer.name)
         return self
 
     @property
@@ -144,10 +144,10 @@ def _parameters(spec: NetworkSpec) -> Iterator[tuple[Layer, Mapping[str, Shape]]
         yield layer, layer.parameters(known[sources[layer.name][0]])
 
 
-def _check_inputs(layer: Layer, sources: tuple[str, ...], seen: set[str]) -> None:
-    if layer.name in seen:
+def _check_inputs(layer: Layer, sources: tuple[str, ...], defined: set[str]) -> None:
+    if layer.name in defined:
         raise ValueError(f"layer name '{layer.name}' is not unique")
-    unknown = [name for name in sources if name not in seen]
+    unknown = [name for name in sources if name not in defined]
     if unknown:
         raise ValueError(f"layer '{layer.name}' reads '{unknown[0]}', which is not defined before it")
     if layer.joins != (len(sources) > 1):

@@ -107,11 +107,11 @@ def _scan(
     parts: returns the results of all batches except those whose bit is set in its argument.
     """
     result = load_state(state, origin) or PartialResult(origin.top)
-    progress(result.seen, origin.data.photos)
+    progress(result.processed, origin.data.photos)
     saved = time.monotonic()
     for part in parts(result.batches):
         result = merge(result, part)
-        progress(result.seen, origin.data.photos)
+        progress(result.processed, origin.data.photos)
         if time.monotonic() - saved >= SAVE_EVERY_S:
             save_state(state, origin, result)
             saved = time.monotonic()
@@ -125,7 +125,7 @@ def _check_existing(target: Path, origin: Origin, data: DataSet) -> None:
         changes = photo_changes(target / PHOTOS, data) if existing.data != origin.data else ""
         details = f" (photos: {changes})" if changes else ""
         message = f"'{target}' is an index that differs in {differing}{details}"
-        raise InputError(f"{message}; give another --name or remove that folder", field="name")
+        raise InputError(f"{message}; choose another --name or remove that folder", field="name")
 
 
 def _check_photos(data: DataSet, result: PartialResult) -> None:

@@ -39,7 +39,7 @@ class Index:
         """
         table, maps = self._table(layer, self.records_by_layer), len(self._table(layer, self.maps_by_layer))
         if not 0 <= map < maps:
-            message = f"layer '{layer}' has no map {map}; its maps are numbered 0 to {maps - 1}"
+            message = f"layer '{layer}' has no map {map}; allowed: 0 to {maps - 1}"
             raise NotFound(message, field="map")
         kept = len(table) // maps
         return tuple(_record(row) for row in table.slice(map * kept, kept).to_pylist())

@@ -61,7 +61,7 @@ class PartialResult:
     layers: Mapping[str, LayerResult] = field(default_factory=dict)
 
     @property
-    def seen(self) -> int:
+    def processed(self) -> int:
         """Number of photos processed, including skipped ones."""
         return self.photos + len(self.skipped)
 

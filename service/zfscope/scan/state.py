@@ -14,7 +14,7 @@ from zfscope.scan.partial import LayerResult, PartialResult, UnusedPhoto
 
 # Key of the header among the arrays of the file.
 _HEADER = "about"
-_REMEDY = "give the same options to resume it, give another --name, or remove that folder"
+_REMEDY = "use the same options to resume it, choose another --name, or remove that folder"
 
 
 class _StateHeader(BaseModel):

@@ -66,8 +66,8 @@ def check_available(store_root: Path, name: str, version: int = 1) -> None:
         raise InputError(f"name '{name}' must match {NAME_PATTERN}", field="name")
     if (store_root / name / str(version)).exists():
         message = f"model '{name}' version {version} already exists in '{store_root}'"
-        raise InputError(f"{message}; give another --name or --store", field="name")
-    check_writable(store_root / name, field="store", remedy="give another --store")
+        raise InputError(f"{message}; choose another --name or --store", field="name")
+    check_writable(store_root / name, field="store", remedy="choose another --store")
 
 
 def check_writable(folder: Path, *, field: str, remedy: str) -> None:

@@ -120,10 +120,10 @@ def _check_not_started(cache: Path, changes: Changes, limits: str, *, run_starte
     """Raise InputError if photos or limits changed after a run started."""
     if run_started and limits:
         message = f"'{cache.parent}' holds a run whose photos were decoded with other limits: {limits}"
-        raise InputError(f"{message}; restore them to resume the run, or give another folder", field="out")
+        raise InputError(f"{message}; restore them to resume the run, or choose another folder", field="out")
     if run_started:
         message = f"'{cache.parent}' holds a run with other photos; since it started: {changes}"
-        raise InputError(f"{message}; restore them to resume the run, or give another folder", field="out")
+        raise InputError(f"{message}; restore them to resume the run, or choose another folder", field="out")
 
 
 def _verified(cache: Path, record: CacheRecord) -> CacheRecord | None:

@@ -158,7 +158,7 @@ class TrainingRun:
         if differing:
             raise InputError(
                 f"'{self.folder}' holds a run that differs in {', '.join(differing)}; "
-                "give the same settings to resume it, or another folder",
+                "use the same settings to resume it, or choose another folder",
                 field="out",
             )
 

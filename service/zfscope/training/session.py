@@ -65,17 +65,21 @@ class TrainingSession:
         check_settings(settings)
         self.settings = settings
         self.recipe = load_recipe(settings.recipe)
-        self.photos = read_folder(settings.data)
+        self.training_photos = read_folder(settings.data)
         self.preprocessing = _preprocessing(self.recipe)
         self._check_data()
-        self.held_out = read_folder(settings.validation, self.photos.classes) if settings.validation else None
-        check_writable(settings.out, field="out", remedy="give another --out")
+        self.validation_photos = (
+            read_folder(settings.validation, self.training_photos.classes) if settings.validation else None
+        )
+        check_writable(settings.out, field="out", remedy="choose another --out")
         self._warn, network = warn, self._network()
         with folder_for_files(settings.out):
-            self.training = self._decoded(self.photos, "training.pixels", advance)
+            self.training = self._decoded(self.training_photos, "training.pixels", advance)
         self._check_training()
         self.validation = (
-            self._decoded(self.held_out, "validation.pixels", advance) if self.held_out else None
+            self._decoded(self.validation_photos, "validation.pixels", advance)
+            if self.validation_photos
+            else None
         )
         for message in self._warnings():
             warn(message)
@@ -131,40 +135,40 @@ class TrainingSession:
 
     def _check_data(self) -> None:
         """Raise InputError if the classes differ from the settings or cannot be stored in a model."""
-        expected, classes = self.settings.classes, self.photos.classes
+        expected, classes = self.settings.classes, self.training_photos.classes
         if expected is not None and expected != len(classes):
-            root = printable(str(self.photos.data.root))
+            root = printable(str(self.training_photos.data.root))
             message = f"'{root}' has {len(classes)} classes, but classes is set to {expected}"
             raise InputError(message, field="classes")
         check_names(classes, self.settings.labels or {})
         _check_phases(self.recipe, self._spec)
         try:
-            self._manifest(None, len(self.photos))
+            self._manifest(None, len(self.training_photos))
         except ValidationError as error:
             fault = first_fault(error, Manifest)
             field = str(error.errors(include_url=False)[0]["loc"][0])
             raise InputError(f"the model could not be stored: {fault}", field=field) from error
 
     def _check_training(self) -> None:
-        counts = np.bincount(self.training.targets, minlength=len(self.photos.classes))
+        counts = np.bincount(self.training.targets, minlength=len(self.training_photos.classes))
         skipped = self.training.skipped
         reason = f" that can be used; {quoted(skipped[0].name)}: {skipped[0].reason}" if skipped else ""
-        check_filled(self.photos, counts, reason)
+        check_filled(self.training_photos, counts, reason)
 
     def _warnings(self) -> Iterator[str]:
         """Yield warnings about the data."""
         training, validation = self.training, self.validation
-        yield from similar_classes(self.photos.classes)
-        yield from name_warnings(self.photos.classes, self.settings.labels or {})
+        yield from similar_classes(self.training_photos.classes)
+        yield from name_warnings(self.training_photos.classes, self.settings.labels or {})
         for decoded in (training, validation):
             skipped = decoded.skipped if decoded else ()
             yield from (f"photo {quoted(name)} is skipped: {reason}" for name, reason in skipped[:_MAX_NAMED])
             if len(skipped) > _MAX_NAMED:
                 yield f"{len(skipped) - _MAX_NAMED:,} more photos are skipped"
-        held_out = validation.record.used if validation else []
+        validation_records = validation.record.used if validation else []
         yield from repeat_warnings(training.record.used, "training photos")
-        yield from repeat_warnings(held_out, "validation photos")
-        yield from filter(None, [overlap_warning(training.record.used, held_out)])
+        yield from repeat_warnings(validation_records, "validation photos")
+        yield from filter(None, [overlap_warning(training.record.used, validation_records)])
 
     def _manifest(self, accuracy: RecordedAccuracy | None, photos: int) -> Manifest:
         settings, names = self.settings, self.settings.labels or {}
@@ -174,7 +178,7 @@ class TrainingSession:
             summary=f"{settings.network}, trained on {photos:,} photos",
             network=self._spec,
             preprocessing=self.preprocessing,
-            labels=tuple(Label(id=name, name=names.get(name, name)) for name in self.photos.classes),
+            labels=tuple(Label(id=name, name=names.get(name, name)) for name in self.training_photos.classes),
             accuracy=accuracy,
             provenance=Provenance(
                 source="zfscope train",
@@ -235,7 +239,7 @@ class TrainingSession:
         return {
             "training photos": self.training.record.fingerprint,
             "validation photos": self.validation.record.fingerprint if self.validation else "",
-            LABELS: json.dumps({name: names.get(name, name) for name in self.photos.classes}),
+            LABELS: json.dumps({name: names.get(name, name) for name in self.training_photos.classes}),
         }
 
     def _batches(self) -> Batches:
@@ -251,7 +255,7 @@ class TrainingSession:
     @property
     def _spec(self) -> NetworkSpec:
         settings = self.settings
-        return NETWORKS[settings.network](classes=len(self.photos.classes), hidden=settings.hidden)
+        return NETWORKS[settings.network](classes=len(self.training_photos.classes), hidden=settings.hidden)
 
     def _network(self) -> Network:
         """Return the network with initial weights. Raises InputError if it does not fit into memory."""

@@ -47,7 +47,7 @@ def check_settings(settings: TrainingSettings) -> None:
         raise NotFound(message, field="network")
     if not re.fullmatch(NAME_PATTERN, settings.name):
         raise InputError(
-            f"name '{settings.name}' must match {NAME_PATTERN}; give another --name", field="name"
+            f"name '{settings.name}' must match {NAME_PATTERN}; choose another --name", field="name"
         )
     if settings.epochs < 1 or settings.hidden < 1:
         raise InputError(

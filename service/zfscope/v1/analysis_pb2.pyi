@@ -1527,7 +1527,7 @@ class CompareArchitecturesRequest(_message.Message):
 
     @_builtins.property
     def images(self) -> _containers.RepeatedCompositeFieldContainer[_image_pb2.Image]:
-        """The photos, 1 to 16: maps that none of them excites count as silent, and layer 2 is projected from them."""
+        """The photos, 1 to 16: maps that none of them activates count as silent, and layer 2 is projected from them."""
 
     def __init__(
         self,

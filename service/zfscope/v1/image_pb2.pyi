@@ -56,7 +56,7 @@ Global___TensorScale: _TypeAlias = TensorScale  # noqa: Y015
 
 @_typing.final
 class Image(_message.Message):
-    """A photo to analyse."""
+    """A photo to analyze."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

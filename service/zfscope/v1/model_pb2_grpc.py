@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class ModelServiceStub:
-    """Information about the models that the service can analyse.
+    """Information about the models that the service can analyze.
     """
 
     def __init__(self, channel):
@@ -48,7 +48,7 @@ class ModelServiceStub:
 
 
 class ModelServiceServicer:
-    """Information about the models that the service can analyse.
+    """Information about the models that the service can analyze.
     """
 
     def ListModels(self, request, context):
@@ -88,7 +88,7 @@ def add_ModelServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ModelService:
-    """Information about the models that the service can analyse.
+    """Information about the models that the service can analyze.
     """
 
     @staticmethod

@@ -34,13 +34,13 @@ def enum_to_wire(enum: EnumDescriptor, name: str, *, field: str) -> int:
     """Return the value of a name. Raises InputError for an unknown name."""
     values = {known: value for value, known in _value_names(enum).items() if known}
     if name not in values:
-        raise InputError(f"'{name}' is not allowed; {', '.join(values)} are", field=field)
+        raise InputError(f"'{name}' is not valid; allowed: {', '.join(values)}", field=field)
     return values[name]
 
 
 def _unknown_value(enum: EnumDescriptor, value: int, field: str) -> InputError:
     allowed = ", ".join(name for name in enum.values_by_name if not name.endswith("_UNSPECIFIED"))
-    return InputError(f"value {value} is not allowed; {allowed} are", field=field)
+    return InputError(f"value {value} is not valid; allowed: {allowed}", field=field)
 
 
 @cache

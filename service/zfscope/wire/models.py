@@ -10,7 +10,7 @@ def version_of(message: Any) -> int | None:
     return message.version if message.HasField("version") else None
 
 
-def title_of(model: analysis_pb2.ModelRef) -> str:
+def reference_of(model: analysis_pb2.ModelRef) -> str:
     """Return NAME or NAME:VERSION."""
     version = version_of(model)
     return model.name if version is None else f"{model.name}:{version}"

@@ -57,4 +57,4 @@ def _not_json(kind: type[BaseSettings], message: str) -> InputError:
     given = os.environ.get(variable, os.environ.get(variable.lower(), ""))
     examples = kind.model_fields[field].examples if field else None
     form = f"JSON such as {examples[0]}" if examples else "JSON"
-    return InputError(f"{variable} is {given!r:.80}; allowed is {form}", field=field)
+    return InputError(f"{variable} is {given!r:.80}; allowed: {form}", field=field)

@@ -147,10 +147,10 @@ def _with_field(field: str, message: str) -> str:
     return message if field in message else f"{field}: {message}"
 
 
-def _truncate(message: str, most: int = _MESSAGE_BYTES) -> str:
+def _truncate(message: str, max_bytes: int = _MESSAGE_BYTES) -> str:
     """Truncate a message, which may quote input of any length."""
     data = message.encode("utf-8", errors="replace")
-    return message if len(data) <= most else data[:most].decode("utf-8", "ignore") + " ..."
+    return message if len(data) <= max_bytes else data[:max_bytes].decode("utf-8", "ignore") + " ..."
 
 
 _TRANSPORT: Mapping[grpc.StatusCode, type[ZfscopeError]] = {

@@ -24,7 +24,7 @@ def tensor_to_wire(array: NDArray[Any]) -> Tensor:
     """Convert an array of uint8, int64, float16 or float32. Raises InputError for other types."""
     dtype = array.dtype.newbyteorder("<")
     if dtype not in _WIRE_TYPES:
-        raise InputError(f"an array of {array.dtype} cannot be sent; allowed are {_names(_WIRE_TYPES)}")
+        raise InputError(f"an array of {array.dtype} cannot be sent; allowed: {_names(_WIRE_TYPES)}")
     data = np.ascontiguousarray(array, dtype=dtype).tobytes()
     return Tensor(data_type=DataType.ValueType(_WIRE_TYPES[dtype]), shape=array.shape, data=data)
 
@@ -39,7 +39,7 @@ def tensor_from_wire(tensor: Tensor, *, field: str) -> NDArray[Any]:
     if dtype is None:
         allowed = ", ".join(DataType.Name(DataType.ValueType(wire)) for wire in _TYPES)
         raise InputError(
-            f"data type {tensor.data_type} is not allowed; {allowed} are", field=f"{field}.data_type"
+            f"data type {tensor.data_type} is not valid; allowed: {allowed}", field=f"{field}.data_type"
         )
     shape = _validate_shape(tensor.shape, field=f"{field}.shape")
     wanted = math.prod(shape) * dtype.itemsize
@@ -54,7 +54,7 @@ def tensor_from_wire(tensor: Tensor, *, field: str) -> NDArray[Any]:
 
 def _validate_shape(shape: Sequence[int], *, field: str) -> tuple[int, ...]:
     if len(shape) > MAX_AXES:
-        raise InputError(f"{len(shape)} axes; at most {MAX_AXES} are allowed", field=field)
+        raise InputError(f"{len(shape)} axes; allowed: at most {MAX_AXES}", field=field)
     if any(extent < 1 for extent in shape):
         raise InputError(f"shape {tuple(shape)} has an extent below 1; each must be 1 or more", field=field)
     return tuple(shape)

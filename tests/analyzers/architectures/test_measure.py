@@ -107,7 +107,7 @@ def test_dead_filters_are_left_out_of_the_spectrum(
     assert len(result.filters) == 6
 
 
-def test_maps_that_no_photo_excites_have_no_positive_maximum(
+def test_maps_that_no_photo_activates_have_no_positive_maximum(
     spec: NetworkSpec, make_model: Make, photos: Photos
 ) -> None:
     model = make_model(spec)

@@ -1,4 +1,4 @@
-"""Maxima over photos, and projections of maps from the photos that excite them most."""
+"""Maxima over photos, and projections of maps from the photos that activate them most."""
 
 from collections.abc import Callable
 from typing import Any
@@ -39,7 +39,7 @@ def test_maxima_are_over_all_photos_and_positions(network: Network, images: list
         np.testing.assert_allclose(result.maxima[layer], outputs[layer].amax((0, 2, 3)).numpy(), rtol=1e-5)
 
 
-def test_each_map_is_projected_whole_from_the_photo_that_excites_it_most(
+def test_each_map_is_projected_whole_from_the_photo_that_activates_it_most(
     network: Network, images: list[torch.Tensor]
 ) -> None:
     result = responses(network, images)
@@ -51,7 +51,7 @@ def test_each_map_is_projected_whole_from_the_photo_that_excites_it_most(
         np.testing.assert_allclose(projection, expected.numpy(), rtol=1e-4, atol=1e-2)
 
 
-def test_maps_that_no_photo_excites_are_not_projected(network: Network, images: list[torch.Tensor]) -> None:
+def test_maps_that_no_photo_activates_are_not_projected(network: Network, images: list[torch.Tensor]) -> None:
     all_maps = responses(network, images).projections
     network.filters["conv2"].bias[3] = -1e6
     result = responses(network, images)

@@ -136,5 +136,5 @@ def test_the_error_has_the_number_of_a_filter_of_zeros() -> None:
 
 
 def test_filters_larger_than_half_the_transform_are_rejected() -> None:
-    with pytest.raises(InputError, match="filters have 33 x 33 pixels; allowed are at most 32 a side"):
+    with pytest.raises(InputError, match="filters have 33 x 33 pixels; allowed: at most 32 per side"):
         filter_spectrum(noise(1, 33), 2)

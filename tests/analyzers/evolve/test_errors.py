@@ -29,7 +29,7 @@ from zfscope.errors import InputError, NotFound
             "layer",
             "layer 'relu1' is not in index 'val', which has conv1, conv5",
         ),
-        ({"maps": [3, 12]}, NotFound, "maps[1]", "no map 12 in layer 'conv5'; maps run from 0 to 11"),
+        ({"maps": [3, 12]}, NotFound, "maps[1]", "no map 12 in layer 'conv5'; allowed: 0 to 11"),
         ({"epochs": [1, 7]}, NotFound, "epochs[1]", "model 'tiny' version 1 has no checkpoint of epoch 7; "),
         ({"index": "train"}, NotFound, "index", "zfscope index DATA --model tiny --checkpoint 1"),
         ({"first": 12}, InputError, "first", "first is 12; allowed: 0 to 11 (layer 'conv5' has 12 maps)"),

@@ -38,7 +38,7 @@ GOOD_MASK = mask_file(np.ones((48, 60), bool))
         ),
         ({"fill": "pink"}, InputError, "fill", "fill is 'pink'"),
         ({"layer": "conv9"}, NotFound, "layer", "layer 'conv9' not found"),
-        ({"map": 12}, NotFound, "map", "no map 12 in layer 'relu5'; map runs from 0 to 11"),
+        ({"map": 12}, NotFound, "map", "no map 12 in layer 'relu5'; allowed: 0 to 11"),
         (
             {"boxes": [{"x0": 3, "y0": 3, "x1": 3, "y1": 9}]},
             InputError,

@@ -31,7 +31,7 @@ from zfscope.store.manifest import WEIGHTS
             "layer",
             "not in index 'photos', which has conv1, conv5, relu5, fc6, fc8",
         ),
-        ({"maps": [0, 12]}, NotFound, r"maps[1]", "no map 12 in layer 'conv5'; maps run from 0 to 11"),
+        ({"maps": [0, 12]}, NotFound, r"maps[1]", "no map 12 in layer 'conv5'; allowed: 0 to 11"),
         ({"maps": [3, 3]}, InputError, "maps", "'3' is named more than once"),
         ({"maps": [-1]}, InputError, "maps[0]", "greater than or equal to 0"),
         ({"maps": list(range(65))}, InputError, "maps", "at most 64 items"),
@@ -44,7 +44,7 @@ from zfscope.store.manifest import WEIGHTS
         ({"top": 0}, InputError, "top", "greater than or equal to 1"),
         ({"top": 10}, InputError, "top", "less than or equal to 9"),
         ({"control_down_to": "fc6"}, InputError, "control_down_to", "comes after 'conv5'"),
-        ({"data": "/etc"}, InputError, "data", "data is not known; allowed are index, "),
+        ({"data": "/etc"}, InputError, "data", "data is not known; allowed: index, "),
     ],
 )
 def test_errors_name_what_is_available(

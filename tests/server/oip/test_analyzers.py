@@ -120,7 +120,7 @@ def test_list_parameters_are_json_text(stub: GRPCInferenceServiceStub, photo: by
     ("values", "field", "message"),
     [
         ({"layer": "conv9"}, "parameters.layer", "layer 'conv9' not found; available: conv1, relu1"),
-        ({"lair": "conv1"}, "parameters.lair", "lair is not known; allowed are layer, "),
+        ({"lair": "conv1"}, "parameters.lair", "lair is not known; allowed: layer, "),
         ({"top": "many"}, "parameters.top", "top is 'many', which is not valid JSON"),
         ({"top": 0}, "parameters.top", "top is 0: Input should be greater than 0"),
         ({"top": float("nan")}, "parameters.top", "top is nan, which is not finite"),

@@ -160,7 +160,7 @@ def test_a_unit_with_only_a_row_or_a_column_is_rejected(
 
 @pytest.mark.parametrize("name", ["rank", "rule", "normalisation"])
 def test_an_unknown_enum_value_is_rejected(name: str) -> None:
-    with pytest.raises(InputError, match="value 9 is not allowed") as caught:
+    with pytest.raises(InputError, match="value 9 is not valid") as caught:
         call_of(PROJECT, pb.ProjectRequest(**{name: 9}))
 
     assert caught.value.field == name

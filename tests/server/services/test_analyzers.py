@@ -148,7 +148,7 @@ def test_analyze_returns_the_same_as_the_typed_rpc(client: Client, photo: bytes)
             1,
             InputError,
             "parameters.speed",
-            "speed is not known; allowed are steps, level, rest_s",
+            "speed is not known; allowed: steps, level, rest_s",
         ),
         ("counting", {}, 0, InputError, "images", "0 photos; 'counting' takes 1 to 2"),
         ("counting", {}, 3, InputError, "images", "3 photos; 'counting' takes 1 to 2"),

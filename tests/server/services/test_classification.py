@@ -163,7 +163,7 @@ def test_top_limits_the_classes_and_can_exceed_their_number(client: Client, phot
 
 @pytest.mark.parametrize("top", [0, -1, 1001, 10**9])
 def test_a_top_out_of_range_is_rejected(client: Client, photo: bytes, top: int) -> None:
-    with pytest.raises(InputError, match=f"top is {top}; allowed are 1 to 1000 classes") as caught:
+    with pytest.raises(InputError, match=f"top is {top}; allowed: 1 to 1000 classes") as caught:
         client.classify(photo, top=top)
 
     assert caught.value.field == "top"

@@ -63,9 +63,9 @@ def test_tensors_are_sent_only_on_request_and_the_picture_by_default(client: Cli
 @pytest.mark.parametrize(
     ("models", "count", "error", "field", "message"),
     [
-        ([], 1, InputError, "models", "number of models is 0; 2 to 8 are allowed"),
-        (["tiny"], 1, InputError, "models", "number of models is 1; 2 to 8 are allowed"),
-        (["tiny"] * 9, 1, InputError, "models", "number of models is 9; 2 to 8 are allowed"),
+        ([], 1, InputError, "models", "number of models is 0; allowed: 2 to 8"),
+        (["tiny"], 1, InputError, "models", "number of models is 1; allowed: 2 to 8"),
+        (["tiny"] * 9, 1, InputError, "models", "number of models is 9; allowed: 2 to 8"),
         (["tiny", ""], 1, InputError, "models[1].name", r"models\[1\].name is empty"),
         (
             ["tiny", "tiny:0"],
@@ -78,7 +78,7 @@ def test_tensors_are_sent_only_on_request_and_the_picture_by_default(client: Cli
         (["tiny", "other", "nobody"], 1, NotFound, "models[2]", "model 'nobody' not found"),
         (["tiny", "tiny:7"], 1, NotFound, "models[1]", "model 'tiny' has no version 7"),
         (["tiny", "tiny:2"], 1, InputError, "models", "version 2 is named 2 times"),
-        (["tiny", "tiny:x"], 1, InputError, "models[1]", "allowed are NAME and NAME:VERSION"),
+        (["tiny", "tiny:x"], 1, InputError, "models[1]", "allowed: NAME and NAME:VERSION"),
         (PAIR, 0, InputError, "images", "0 photos; 'compare-architectures' takes 1 to 16"),
         (PAIR, 17, InputError, "images", "17 photos; 'compare-architectures' takes 1 to 16"),
     ],

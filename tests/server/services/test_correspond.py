@@ -279,7 +279,7 @@ INVALID_REQUESTS: dict[str, tuple[dict[str, Any], grpc.StatusCode, str, str]] = 
         {"fill": 77},
         INVALID,
         "fill",
-        "fill: value 77 is not allowed; FILL_COLOUR_MEAN, FILL_COLOUR_GREY, FILL_COLOUR_BLACK are",
+        "fill: value 77 is not valid; allowed: FILL_COLOUR_MEAN, FILL_COLOUR_GREY, FILL_COLOUR_BLACK",
     ),
     "an unknown model": (
         {"model": "huge"},

@@ -84,13 +84,13 @@ INVALID_REQUESTS: dict[str, tuple[dict[str, Any], grpc.StatusCode, str, str]] = 
         {"transformations": [pb.TRANSFORMATION_SCALE, 0]},
         INVALID,
         "transformations[1]",
-        "transformations[1]: value 0 is not allowed; TRANSFORMATION_VERTICAL, TRANSFORMATION_HORIZONTAL, ",
+        "transformations[1]: value 0 is not valid; allowed: TRANSFORMATION_VERTICAL, TRANSFORMATION_HORIZ",
     ),
     "an unknown transformation": (
         {"transformations": [77]},
         INVALID,
         "transformations[0]",
-        "transformations[0]: value 77 is not allowed; TRANSFORMATION_VERTICAL, ",
+        "transformations[0]: value 77 is not valid; allowed: TRANSFORMATION_VERTICAL, ",
     ),
     "a transformation twice": (
         {"transformations": [pb.TRANSFORMATION_SCALE] * 2},
@@ -102,7 +102,7 @@ INVALID_REQUESTS: dict[str, tuple[dict[str, Any], grpc.StatusCode, str, str]] = 
         {"fill": 77},
         INVALID,
         "fill",
-        "fill: value 77 is not allowed; FILL_MEAN, FILL_GREY, FILL_BLACK, FILL_EDGE are",
+        "fill: value 77 is not valid; allowed: FILL_MEAN, FILL_GREY, FILL_BLACK, FILL_EDGE",
     ),
     "an unknown model": (
         {"model": "huge"},

@@ -166,7 +166,7 @@ def test_analyze_returns_the_same_maps_and_reports_progress(client: Client) -> N
             "layer",
             "'relu5' is not in index 'photos', which has conv1, conv5, fc6",
         ),
-        ({"maps": [0, 12]}, NotFound, "maps[1]", "no map 12 in layer 'conv5'; maps run from 0 to 11"),
+        ({"maps": [0, 12]}, NotFound, "maps[1]", "no map 12 in layer 'conv5'; allowed: 0 to 11"),
         ({"maps": [-1]}, InputError, "maps[0]", "greater than or equal to 0"),
         ({"maps": [2, 2]}, InputError, "maps", "'2' is named more than once"),
         ({"maps": [2], "count": 3}, InputError, "count", "maps are set too; set only one of them"),

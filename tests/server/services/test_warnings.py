@@ -138,7 +138,7 @@ def test_an_unknown_scale_is_rejected(
         ClassificationServiceStub(channel).Classify, classification_pb2.ClassifyRequest(image=image)
     )
     assert (error.code, error.field) == (grpc.StatusCode.INVALID_ARGUMENT, "image.tensor_scale")
-    assert "value 9 is not allowed; TENSOR_SCALE_NORMALISED, TENSOR_SCALE_PIXELS_255," in error.message
+    assert "value 9 is not valid; allowed: TENSOR_SCALE_NORMALISED, TENSOR_SCALE_PIXELS_255," in error.message
 
 
 def infer_tensor(pixels: np.ndarray, scale: str = "", name: str = "tiny") -> pb.ModelInferRequest:

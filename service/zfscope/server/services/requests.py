@@ -21,7 +21,7 @@ from zfscope.v1 import analysis_pb2 as pb
 from zfscope.v1 import image_pb2
 from zfscope.wire.convert import to_message, to_values
 from zfscope.wire.images import image_from_wire
-from zfscope.wire.models import title_of, version_of
+from zfscope.wire.models import reference_of, version_of
 
 # Maximum number of photos in a request, independent of the analyzer.
 MAX_IMAGES = 4096
@@ -143,14 +143,14 @@ def _architectures_call(request: pb.CompareArchitecturesRequest, limits: DecodeL
     """
     count = len(request.models)
     if not 2 <= count <= MAX_MODELS:
-        raise InputError(f"number of models is {count}; 2 to {MAX_MODELS} are allowed", field="models")
+        raise InputError(f"number of models is {count}; allowed: 2 to {MAX_MODELS}", field="models")
     for index, model in enumerate(request.models):
         _check_reference(model, f"models[{index}]")
     first, *others = request.models
     return AnalysisCall(
         ARCHITECTURES.analyzer,
         _photos(request, limits),
-        {"others": [title_of(other) for other in others], "index": request.index},
+        {"others": [reference_of(other) for other in others], "index": request.index},
         model=first.name,
         version=version_of(first),
         pictures=request.pictures if request.HasField("pictures") else True,
