@@ -223,7 +223,7 @@ def test_photos_changed_since_indexing_are_counted_and_named(
         (photos / "c" / f"new{number}.png").write_bytes((photos / "a" / "02.png").read_bytes())
     message = (
         r"is an index that differs in data \(photos: 4 added \('c/new0.png', 'c/new1.png', 'c/new2.png', "
-        r"...\), 1 removed \('a/00.png'\), 1 changed \('a/01.png'\)\); give another"
+        r"...\), 1 removed \('a/00.png'\), 1 changed \('a/01.png'\)\); choose another"
     )
     with pytest.raises(InputError, match=message):
         make(photos, engine=must_not_run)

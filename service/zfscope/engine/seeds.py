@@ -122,7 +122,7 @@ def _check_seed(trace: Trace, layer: str, seed: Seed, field: str) -> None:
 def _check_index(value: int, count: int, name: str, layer: str, field: str) -> None:
     if not 0 <= value < count:
         raise NotFound(
-            f"no unit with {name} = {value} in layer '{layer}'; {name} runs from 0 to {count - 1}",
+            f"no unit with {name} = {value} in layer '{layer}'; allowed: 0 to {count - 1}",
             field=f"{field}.{name}",
         )
 
