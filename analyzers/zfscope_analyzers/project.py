@@ -86,7 +86,7 @@ class _ProjectedUnits:
     """Projections and activations of units for one photo.
 
     silent: whether each activation is zero within rounding. boxes: receptive fields in pixels of the
-    network's input. pixels, control: float32 (units, 3, H, W). similarities: of each projection and its
+    network's input. pixels, control: float32 (units, C, H, W). similarities: of each projection and its
     control; empty without a control.
     """
 
@@ -118,7 +118,7 @@ class Project:
     Returns the table `projections` (layer, map, y, x, activation; x0, y0, x1, y1: the receptive field in
     photo pixels, clipped to the photo; picture: its name; ssim and rank_correlation of the projection and
     its control, see `zfscope.analysis.control`); a picture for each unit, and LAYER-sheet with all of them;
-    and the tensors `projections` and, with the control, `controls`: float32 (units, 3, H, W), in the size and
+    and the tensors `projections` and, with the control, `controls`: float32 (units, C, H, W), in the size and
     channel order of the network's input.
     """
 
@@ -180,7 +180,7 @@ def _project_units(context: Context, params: ProjectParams) -> _ProjectedUnits:
 def _project_in_batches(
     context: Context, network: Network, traced: Trace, units: Sequence[Unit], params: ProjectParams
 ) -> NDArray[np.float32]:
-    """Project units, a batch at a time: (units, 3, H, W)."""
+    """Project units, a batch at a time: (units, C, H, W)."""
     layer, rule, normalisation = params.layer, params.rule, params.normalisation
     projections = []
     for start in range(0, len(units), _BATCH_SIZE):

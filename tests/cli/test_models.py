@@ -22,6 +22,10 @@ def test_text_output_of_a_model_lists_its_layers(run: Run) -> None:
     text = run("models", "tiny").stdout
     assert "tiny version 2: Random weights" in text
     assert "10 x 7 x 7" in text
+    assert (
+        "Preprocessing: short side 36 px (bilinear), crop 32 px, RGB, minus 123.68, 116.779, 103.939, "
+        "divided by 50, 50, 50"
+    ) in " ".join(text.split())
     assert "Accuracy on 4 photos (four photos): top-1 50.0 %, top-5 100.0 %" in text
     assert "Classes: ant, bee, church, dog" in text
 

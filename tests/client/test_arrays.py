@@ -37,7 +37,7 @@ def test_pixels_keep_their_opacity() -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, ">f4"])
-@pytest.mark.parametrize("shape", [(3, 6, 6), (1, 3, 6, 6)])
+@pytest.mark.parametrize("shape", [(3, 6, 6), (1, 3, 6, 6), (1, 6, 6), (1, 1, 6, 6)])
 def test_floats_with_channels_first_are_sent_as_the_network_input(dtype: Any, shape: tuple[int, ...]) -> None:
     array = np.random.default_rng(1).normal(0, 1, shape).astype(dtype)
     sent = image_to_wire(array)

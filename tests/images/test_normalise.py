@@ -5,12 +5,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from PIL import Image
 from pydantic import ValidationError
 
 from zfscope.errors import InputError
-from zfscope.images.normalise import Preprocessing, normalise, reorder, restore
+from zfscope.images.normalise import (
+    Preprocessing,
+    input_colours,
+    level_range,
+    luma,
+    normalise,
+    normalise_levels,
+    reorder,
+    restore,
+)
 
 SMALL = Preprocessing(short_side=8, centre=8, crop=6)
+GREY = Preprocessing(short_side=8, centre=8, crop=6, channels="grey", mean=(20.0,), std=(4.0,))
 view = np.random.default_rng(1).integers(0, 256, (6, 6, 3), np.uint8)
 
 
@@ -30,6 +41,40 @@ def test_bgr_puts_blue_first_including_the_mean() -> None:
     normal = normalise(view, preprocessing)
     np.testing.assert_array_equal(normal[0], view[..., 2].astype(np.float32) - 1)
     np.testing.assert_array_equal(normal[2], view[..., 0].astype(np.float32) - 3)
+
+
+def test_grey_levels_are_those_of_pillow() -> None:
+    every = np.stack(np.meshgrid(*[np.arange(0, 256, 5, np.uint8)] * 3), axis=-1).reshape(52, -1, 3)
+    np.testing.assert_array_equal(luma(every), np.asarray(Image.fromarray(every).convert("L")))
+
+
+def test_a_grey_network_reads_one_normalised_channel() -> None:
+    grey = np.asarray(Image.fromarray(view).convert("L"), np.float32)
+    normal = normalise(view, GREY)
+    assert (normal.shape, normal.dtype) == ((1, 6, 6), np.float32)
+    np.testing.assert_array_equal(normal[0], (grey - 20) / 4)
+    np.testing.assert_array_equal(normalise_levels(grey[None], GREY), normal)
+    np.testing.assert_array_equal(normalise(input_colours(view, GREY), GREY), normal)
+
+
+def test_pictures_of_a_grey_network_are_grey() -> None:
+    grey = np.asarray(Image.fromarray(view).convert("L"))
+    for picture in (input_colours(view, GREY), restore(normalise(view, GREY), GREY)):
+        np.testing.assert_array_equal(picture, np.repeat(grey[..., None], 3, axis=-1))
+        assert picture.flags.writeable
+    assert input_colours(view, SMALL) is view
+
+
+def test_a_mean_image_of_a_grey_network_has_one_channel() -> None:
+    steps, mean = GREY.model_copy(update={"mean": "image"}), np.full((1, 8, 8), 7, np.float32)
+    np.testing.assert_array_equal(normalise(view, steps, mean)[0], (luma(view).astype(np.float32) - 7) / 4)
+    with pytest.raises(InputError, match=r"shape \(3, 8, 8\); allowed: \(1, 8, 8\), \(1, 6, 6\)"):
+        normalise(view, steps, np.zeros((3, 8, 8), np.float32))
+
+
+def test_the_range_of_grey_levels_has_one_value() -> None:
+    black, white = level_range(GREY)
+    assert (black.tolist(), white.tolist()) == ([-5.0], [58.75])
 
 
 def test_a_batch_of_crops_equals_single_crops() -> None:
@@ -99,15 +144,18 @@ def test_reordering_twice_changes_nothing() -> None:
     np.testing.assert_array_equal(reorder(pixels, bgr)[:, 0], pixels[:, 2])
     np.testing.assert_array_equal(reorder(reorder(pixels, bgr), bgr), pixels)
     np.testing.assert_array_equal(reorder(pixels, SMALL), pixels)
+    np.testing.assert_array_equal(reorder(pixels[:, :1], GREY), pixels[:, :1])
 
 
 def test_the_defaults_are_the_sizes_of_the_paper() -> None:
     default = Preprocessing()
     assert (default.short_side, default.centre, default.crop, default.std) == (256, 256, 224, (1, 1, 1))
+    assert (default.channels, default.interpolation) == ("RGB", "bilinear")
 
 
 def test_preprocessing_round_trips_through_json() -> None:
-    for preprocessing in (Preprocessing(), SMALL.model_copy(update={"mean": "image", "channels": "BGR"})):
+    bgr = SMALL.model_copy(update={"mean": "image", "channels": "BGR"})
+    for preprocessing in (Preprocessing(), bgr, GREY.model_copy(update={"interpolation": "lanczos"})):
         assert Preprocessing.model_validate_json(preprocessing.model_dump_json()) == preprocessing
 
 
@@ -118,9 +166,13 @@ def test_preprocessing_round_trips_through_json() -> None:
         ({"short_side": 200}, "centre 256 must not exceed short_side 200"),
         ({"crop": 0}, "greater than 0"),
         ({"short_side": 10**9}, "less than or equal to 4096"),
-        ({"channels": "GBR"}, "'RGB' or 'BGR'"),
+        ({"channels": "GBR"}, "'RGB', 'BGR' or 'grey'"),
+        ({"channels": "grey"}, "mean has 3 values; channels 'grey' requires 1"),
+        ({"channels": "grey", "mean": (1,)}, "std has 3 values; channels 'grey' requires 1"),
+        ({"std": (1, 1)}, "std has 2 values; channels 'RGB' requires 3"),
+        ({"interpolation": "area"}, "'bilinear', 'bicubic', 'nearest' or 'lanczos'"),
         ({"std": (1, 0, 1)}, "greater than 0"),
-        ({"mean": (1, 2)}, "mean"),
+        ({"mean": (1, 2)}, "mean has 2 values; channels 'RGB' requires 3"),
         ({"mean": (1, 2, float("nan"))}, "finite"),
         ({"means": (1, 2, 3)}, "Extra inputs are not permitted"),
     ],

@@ -163,6 +163,31 @@ def test_photos_smaller_than_the_input_are_enlarged_whatever_their_shape(
     assert region.clip(size) == region
 
 
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "nearest", "lanczos"])
+@pytest.mark.parametrize("factor", [1, 2, 3, 8])
+def test_photos_are_resampled_like_whole_photos_in_pillow(
+    interpolation: str, factor: int, noise: Noise
+) -> None:
+    photo = noise(factor * 24, factor * 36)
+    steps = Preprocessing.model_validate(
+        {"short_side": 48, "centre": 40, "crop": 32, "interpolation": interpolation}
+    )
+    whole = Image.fromarray(photo).resize((72, 48), Image.Resampling[interpolation.upper()])
+    np.testing.assert_array_equal(prepare(photo, steps).views[0], np.asarray(whole)[8:40, 20:52])
+
+
+def test_a_grey_network_sees_the_photo_in_grey(noise: Noise) -> None:
+    photo = noise(48, 60)
+    steps = Preprocessing(short_side=48, centre=40, crop=32, channels="grey", mean=(9.0,), std=(2.0,))
+    prepared = prepare(photo, steps, crops="ten")
+    grey = np.asarray(Image.fromarray(photo).convert("L"))[8:40, 14:46]
+    np.testing.assert_array_equal(prepared.photo, photo)
+    np.testing.assert_array_equal(prepared.views[4], np.repeat(grey[..., None], 3, axis=-1))
+    assert prepared.pixels.shape == (10, 1, 32, 32)
+    np.testing.assert_array_equal(prepared.pixels[4, 0], (grey.astype(np.float32) - 9) / 2)
+    np.testing.assert_array_equal(prepare_tensor(prepared.pixels[4], steps).views[0], prepared.views[4])
+
+
 def test_a_square_smaller_than_the_short_side_is_cut_from_the_middle(noise: Noise) -> None:
     photo = noise(100, 160)
     prepared = prepare(photo, Preprocessing(short_side=100, centre=60, crop=50))

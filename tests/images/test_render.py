@@ -35,6 +35,13 @@ def test_zero_is_exactly_mid_grey_at_any_scale(projection: NDArray[np.float32]) 
 
 
 @given(projections)
+def test_one_channel_is_shown_in_grey(projection: NDArray[np.float32]) -> None:
+    grey = signed_to_rgb(projection[:1], scale=1e3)
+    assert grey.shape == (5, 7, 3)
+    np.testing.assert_array_equal(grey, signed_to_rgb(np.repeat(projection[:1], 3, axis=0), scale=1e3))
+
+
+@given(projections)
 def test_opposite_values_have_the_same_distance_from_grey(projection: NDArray[np.float32]) -> None:
     levels, opposite = signed_to_rgb(projection).astype(int), signed_to_rgb(-projection).astype(int)
     np.testing.assert_allclose(levels - 128, 128 - opposite, atol=0)

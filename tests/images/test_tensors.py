@@ -16,6 +16,7 @@ TORCHVISION = Preprocessing(
     crop=32, centre=32, short_side=32, mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375)
 )
 BGR = Preprocessing(crop=32, centre=32, short_side=32, channels="BGR", mean=(104.0, 117.0, 123.0))
+GREY = Preprocessing(crop=32, centre=32, short_side=32, channels="grey", mean=(100.0,), std=(50.0,))
 UNIT = Preprocessing(crop=32, centre=32, short_side=32, mean=(0, 0, 0), std=(255, 255, 255))
 SYMMETRIC = Preprocessing(crop=32, centre=32, short_side=32, mean=(127.5,) * 3, std=(127.5,) * 3)
 MODELS = {"paper": PAPER, "torchvision": TORCHVISION, "bgr": BGR, "unit": UNIT, "symmetric": SYMMETRIC}
@@ -40,6 +41,25 @@ def test_pixels_are_normalised_like_a_photo(name: str, values: NDArray[Any], sca
     np.testing.assert_allclose(tensor_input.pixels, expected, atol=1e-4 * np.abs(expected).max())
     assert tensor_input.warnings == ()
     assert tensor_input.pixels.flags.c_contiguous
+
+
+@pytest.mark.parametrize(
+    ("values", "scale"),
+    [
+        (PIXELS[:1], "pixels_255"),
+        (PIXELS[None, :1].astype(np.float32), "pixels_255"),
+        ((PIXELS[:1] / 255).astype(np.float32), "pixels_1"),
+        ((PIXELS[:1].astype(np.float32) - 100) / 50, "normalised"),
+    ],
+)
+def test_a_grey_network_reads_tensors_of_one_channel(values: NDArray[Any], scale: TensorScale) -> None:
+    tensor_input = read_tensor(values, GREY, scale=scale)
+    np.testing.assert_allclose(
+        tensor_input.pixels, (PIXELS[:1].astype(np.float32) - 100) / 50, rtol=1e-5, atol=1e-6
+    )
+    assert tensor_input.warnings == ()
+    with pytest.raises(InputError, match=r"shape \(3, 32, 32\); allowed: \(1, 32, 32\), \(1, 1, 32, 32\)"):
+        read_tensor(PIXELS, GREY, scale="pixels_255")
 
 
 def test_the_photo_of_a_pixel_tensor_is_its_pixels() -> None:

@@ -33,6 +33,31 @@ def waves(height: int, width: int) -> Rgb:
     return (120 + 50 * np.stack(bands, axis=-1)).astype(np.uint8)
 
 
+@pytest.mark.parametrize("interpolation", ["bicubic", "nearest", "lanczos"])
+def test_a_scaled_photo_is_resampled_with_the_filter_of_the_model(interpolation: str, noise: Noise) -> None:
+    photo = noise(24, 24)
+    steps = PLAIN.model_copy(update={"interpolation": interpolation})
+    whole = Image.fromarray(photo).resize((72, 72), Image.Resampling[interpolation.upper()])
+    enlarged = transform(photo, preprocessing=steps, scale=1.5).views[0]
+    np.testing.assert_allclose(enlarged, np.asarray(whole)[20:52, 20:52].astype(int), atol=1)
+
+
+@pytest.mark.parametrize(
+    "options", [{"right_px": 20}, {"rotation_deg": 30, "right_px": 30}, {"down_px": 20.5}]
+)
+@pytest.mark.parametrize(("fill", "level"), [("mean", 77), ("grey", 128), ("black", 0)])
+def test_a_grey_network_sees_a_transformed_photo_in_grey(
+    options: dict[str, float], fill: Fill, level: int, noise: Noise
+) -> None:
+    steps = PLAIN.model_copy(update={"channels": "grey", "mean": (77.2,), "std": (1.0,)})
+    assert fill == "edge" or fill_colour(fill, steps).tolist() == [level] * 3
+    result = transform(noise(48, 48), fill, steps, **options)
+    (view,) = result.views
+    assert (view == view[..., :1]).all()
+    np.testing.assert_allclose(result.pixels[0, 0], view[..., 0] - np.float32(77.2))
+    assert (view == level).any()
+
+
 @pytest.mark.parametrize(("right", "down"), [(0, 5), (0, -8), (7, 0), (-3, 4), (8, 8)])
 def test_a_translation_by_whole_pixels_shows_pixels_from_outside_the_crop(
     right: int, down: int, noise: Noise

@@ -61,6 +61,13 @@ def test_an_index_can_be_opened_from_another_folder(folder: Path, model: Model, 
     assert open_index(model, "val", folder=tmp_path / "elsewhere").layers == LAYERS
 
 
+def test_an_index_of_an_earlier_version_states_no_interpolation(folder: Path, model: Model) -> None:
+    manifest = json.loads((folder / "index.json").read_text())
+    del manifest["origin"]["model"]["preprocessing"]["interpolation"]
+    edit(folder, **manifest)
+    assert open_index(model, "val").manifest.origin.model.preprocessing == model.preprocessing
+
+
 def test_an_index_is_immutable(index: Index) -> None:
     with pytest.raises(FrozenInstanceError):
         index.name = "other"  # type: ignore[misc]  # what mypy forbids is what is tested

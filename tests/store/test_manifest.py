@@ -1,5 +1,8 @@
 """The manifest: accepted values, and errors for others."""
 
+import json
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -92,7 +95,33 @@ def test_an_unknown_field_is_rejected(manifest: Manifest) -> None:
 
 def test_another_format_version_is_rejected(manifest: Manifest) -> None:
     with pytest.raises(ValidationError, match="format_version"):
-        Manifest.model_validate(changed(manifest, format_version=2))
+        Manifest.model_validate(changed(manifest, format_version=3))
+
+
+def test_a_manifest_of_version_1_states_no_interpolation_and_is_bilinear(manifest: Manifest) -> None:
+    old = changed(manifest, format_version=1)
+    del old["preprocessing"]["interpolation"]
+    read = Manifest.model_validate(old)
+    assert (read.format_version, read.preprocessing.interpolation) == (1, "bilinear")
+    assert read.network.fingerprint == manifest.network.fingerprint
+    assert read == manifest.model_copy(update={"format_version": 1})
+
+
+def test_manifests_are_written_in_version_2(write: Callable[..., Path], manifest: Manifest) -> None:
+    folder = write(format_version=1)
+    assert json.loads((folder / "model.json").read_text())["format_version"] == 2
+
+
+def test_a_network_of_one_channel_reads_grey_levels(manifest: Manifest) -> None:
+    grey = {"channels": "grey", "mean": [120.0], "std": [60.0]}
+    network = {**manifest.model_dump()["network"], "input_channels": 1}
+    preprocessing = {**manifest.model_dump()["preprocessing"], **grey}
+    read = Manifest.model_validate(changed(manifest, network=network, preprocessing=preprocessing))
+    assert Manifest.model_validate_json(read.model_dump_json()) == read
+    with pytest.raises(
+        ValidationError, match="input_channels is 3, but the preprocessing's channels are 'grey'"
+    ):
+        Manifest.model_validate(changed(manifest, preprocessing=preprocessing))
 
 
 def test_early_epochs_exclude_the_last_epoch(manifest: Manifest) -> None:

@@ -284,8 +284,11 @@ def test_an_unknown_field_in_a_manifest_is_rejected_with_a_suggestion(write: Wri
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"input_channels": 1}, "the network's input_channels is 1, but photos have 3 channels"),
-        ({"input_channels": 4}, "the network's input_channels is 4, but photos have 3 channels"),
+        (
+            {"input_channels": 1},
+            "the network's input_channels is 1, but the preprocessing's channels are 'RGB'; allowed: 3 with",
+        ),
+        ({"input_channels": 4}, "the network's input_channels is 4, but the preprocessing's channels are"),
         (
             {"input_size": 9},
             r"network's input_size is 9 pixels and the preprocessing's crop is 8",

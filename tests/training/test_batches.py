@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from PIL import Image
 
 from zfscope.images.preprocess import Preprocessing, prepare
 from zfscope.training.batches import Batches, mean_image, random_crop
@@ -91,8 +92,16 @@ def test_the_mean_image_is_the_mean_of_every_pixel() -> None:
 def test_a_random_crop_shows_a_part_of_the_square() -> None:
     ramp = np.tile(np.arange(64, dtype=np.uint8)[None, :, None] * 4, (64, 1, 3))
     generator = np.random.default_rng(1)
-    crops = [random_crop(ramp, 16, (0.25, 0.25), generator) for _ in range(40)]
+    crops = [random_crop(ramp, 16, (0.25, 0.25), generator, Image.Resampling.BILINEAR) for _ in range(40)]
     widths = [int(crop[0, -1, 0]) - int(crop[0, 0, 0]) for crop in crops]
     assert all(crop.shape == (16, 16, 3) for crop in crops)
     assert all(100 < width < 130 for width in widths)  # half of the side: 32 pixels of 4 levels
     assert len({crop.tobytes() for crop in crops}) > 20
+
+
+def test_crops_of_a_grey_recipe_have_one_channel(batches: Batches) -> None:
+    grey = {"channels": "grey", "mean": (120.0,), "std": (60.0,), "interpolation": "bicubic"}
+    steps = batches.preprocessing.model_copy(update=grey)
+    photos, _ = next(replace(batches, preprocessing=steps).epoch(0, Phase()))
+    assert photos.shape[1:] == (1, steps.crop, steps.crop)
+    assert replace(batches, preprocessing=steps).sample(2).shape == (2, 1, steps.crop, steps.crop)

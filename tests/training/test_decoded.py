@@ -52,6 +52,20 @@ def test_photos_are_decoded_again_for_another_preprocessing(
     np.testing.assert_array_equal(result, square_of(folder / "blue" / "0.png", larger))
 
 
+def test_photos_are_decoded_again_for_another_interpolation(
+    folder: Path, preprocessing: Preprocessing, tmp_path: Path, recorder: Recorder
+) -> None:
+    bicubic = preprocessing.model_copy(update={"interpolation": "bicubic"})
+    for steps in (preprocessing, bicubic, bicubic):
+        photos = cached_photos(read_folder(folder), steps, tmp_path / "pixels", advance=recorder.advance)
+        np.testing.assert_array_equal(photos.squares[11], square_of(folder / "red" / "3.png", steps))
+    assert recorder.decoded == 32
+
+
+def test_a_record_without_an_interpolation_is_of_bilinear_squares(decoded: Decode) -> None:
+    assert "interpolation" not in decoded().record.settings
+
+
 def test_an_unusable_photo_is_skipped_with_its_name_and_the_reason(
     decoded: Decode, folder: Path, preprocessing: Preprocessing
 ) -> None:

@@ -30,7 +30,8 @@ from zfscope.wire.convert import to_dataclass, to_message, to_values
 
 SUMMARY = ModelSummary("tiny", 2, "A network", "tiny", 4, 1234, True)
 LAYERS = (LayerInfo("conv1", "conv", (6, 14, 14), 456, 2, 5), LayerInfo("fc6", "linear", (4,), 9, None, None))
-STEPS = PreprocessingInfo(256, 256, 224, "BGR", (1.0, 2.0, 3.0), (1.0, 1.0, 1.0))
+STEPS = PreprocessingInfo(256, 256, 224, "BGR", (1.0, 2.0, 3.0), (1.0, 1.0, 1.0), "bicubic")
+GREY_STEPS = PreprocessingInfo(110, 110, 96, "grey", (1.0,), (2.0,), "lanczos")
 PROJECTION = Projection(
     layer="conv1",
     map=3,
@@ -48,7 +49,7 @@ EXAMPLES: tuple[tuple[Any, type[Message]], ...] = (
     (SUMMARY, model_pb2.ModelSummary),
     (ModelInfo(SUMMARY, LAYERS, (LabelInfo("n1", "bee"),), STEPS, None), model_pb2.GetModelResponse),
     (
-        ModelInfo(SUMMARY, (), (), STEPS, Accuracy(50, 100, None, 25, 4, "four photos")),
+        ModelInfo(SUMMARY, (), (), GREY_STEPS, Accuracy(50, 100, None, 25, 4, "four photos")),
         model_pb2.GetModelResponse,
     ),
     (

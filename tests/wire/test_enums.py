@@ -11,7 +11,7 @@ from zfscope.v1.analysis_pb2 import (
     Rule,
     Transformation,
 )
-from zfscope.v1.model_pb2 import CHANNEL_ORDER_BGR, ChannelOrder
+from zfscope.v1.model_pb2 import CHANNEL_ORDER_BGR, CHANNEL_ORDER_GREY, ChannelOrder
 from zfscope.wire.enums import enum_from_wire, enum_to_wire, enums_from_wire
 
 
@@ -22,6 +22,9 @@ def test_a_value_becomes_its_name_without_prefix_in_lower_case() -> None:
 def test_a_channel_order_is_in_upper_case() -> None:
     assert enum_from_wire(ChannelOrder.DESCRIPTOR, CHANNEL_ORDER_BGR, field="channels") == "BGR"
     assert enum_to_wire(ChannelOrder.DESCRIPTOR, "BGR", field="channels") == CHANNEL_ORDER_BGR
+    assert enum_to_wire(ChannelOrder.DESCRIPTOR, "grey", field="channels") == CHANNEL_ORDER_GREY
+    with pytest.raises(InputError, match="'GREY' is not valid; allowed: RGB, BGR, grey"):
+        enum_to_wire(ChannelOrder.DESCRIPTOR, "GREY", field="channels")
 
 
 def test_unspecified_becomes_none() -> None:

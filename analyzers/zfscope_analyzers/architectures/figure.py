@@ -86,15 +86,18 @@ def _filters(measures: Measurements, scale: Scale) -> Image.Image:
 
 
 def filter_grid(filters: NDArray[np.floating], scale: Scale, *, width_px: int) -> Rendering:
-    """Draw filters, (n, 3, k, k) in RGB, in a square grid in reading order, at most `width_px` wide.
+    """Draw filters, (n, 3, k, k) in RGB or (n, 1, k, k) in grey, in a square grid in reading order.
+
+    The grid is at most `width_px` wide.
 
     Each weight is a square of at least one whole pixel, so the grid of many large filters may exceed
     `width_px`. White and black stand for the largest magnitude, of all filters or of each one: no weight is
     clipped. A filter whose weights are all rounding next to the largest weight is grey on its own scale too.
-    Raises InputError for an empty array and for filters without three colour channels.
+    Raises InputError for an empty array and for filters of another number of channels.
     """
-    if filters.ndim != 4 or not len(filters) or filters.shape[1] != 3:
-        raise InputError(f"cannot draw filters of shape {filters.shape}; expected (n, 3, rows, columns)")
+    if filters.ndim != 4 or not len(filters) or filters.shape[1] not in (1, 3):
+        expected = "(n, 3, rows, columns) or (n, 1, rows, columns)"
+        raise InputError(f"cannot draw filters of shape {filters.shape}; expected {expected}")
     columns = math.ceil(math.sqrt(len(filters)))
     factor = max(1, (width_px - (columns - 1) * _TILE_GAP) // (columns * filters.shape[3]))
     largest = np.abs(filters).max(axis=(1, 2, 3))
@@ -109,7 +112,7 @@ def filter_grid(filters: NDArray[np.floating], scale: Scale, *, width_px: int) -
 
 
 def crop_strongest(projection: NDArray[np.floating], size_px: int) -> NDArray[np.floating]:
-    """Crop a projection, (3, H, W), to the square with this side around its largest magnitude.
+    """Crop a projection, (C, H, W), to the square with this side around its largest magnitude.
 
     The square is moved to lie inside the projection, and is smaller where the projection is.
     """

@@ -66,7 +66,7 @@ class FilterSizes:
 class Measurements:
     """Measurements of a model's architecture by the criteria of Sec 4.1 and Fig 6.
 
-    filters:         float32 (n, 3, k, k), the learnt filters of the first layer, in RGB.
+    filters:         float32 (n, 3, k, k), RGB, or (n, 1, k, k), grey: the learnt filters of the first layer.
     sizes:           root mean squares of these filters.
     spectrum:        power spectra of those filters that are not dead.
     maxima:          for layers 1 and 2, by name, (maps,): the largest activation on any photo, before
@@ -74,7 +74,7 @@ class Measurements:
     grids:           grids in projections of layer 2, for every lattice that the network's input resolves.
     control_grids:   the same with random weights of the same scale: the effect of the architecture alone.
     profile:         power of the projections at 0, 1/size ... 1/2 cycles per pixel, see `axis_profile`.
-    projections:     float32 (up to SHOWN_MAPS, 3, H, W), some of the projections, in RGB.
+    projections:     float32 (up to SHOWN_MAPS, 3 or 1, H, W), some of the projections, RGB or grey.
     accuracy:        accuracy recorded in the manifest; None if it has none.
     multiplications: multiply-accumulate operations of a forward pass. parameters: weights and biases.
     """

@@ -25,7 +25,7 @@ class MapResponses:
     """Responses of feature maps to some photos.
 
     maxima: float32 (maps,) for each layer, the largest activation of each map in any photo. projections:
-    float32 (n, 3, H, W), of maps of the last layer that some photo activates, in order of maps: all units of
+    float32 (n, C, H, W), of maps of the last layer that some photo activates, in order of maps: all units of
     a map together, projected from the photo that activates it most.
     """
 
@@ -40,7 +40,7 @@ def map_responses(
     *,
     max_maps: int,
 ) -> MapResponses:
-    """Run normalised photos, (1, 3, H, W) each, up to the last of the layers, and project its maps.
+    """Run normalised photos, (1, C, H, W) each, up to the last of the layers, and project its maps.
 
     max_maps: maximum number of maps to project, evenly spaced among those that are activated. Whole maps show
     the lattices of their layers all over the photo; the projection of a single unit is too small for that.

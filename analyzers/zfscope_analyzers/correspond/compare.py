@@ -172,7 +172,7 @@ def _features(
 def occlude_box(
     model: Model, prepared: Prepared, box: Box, fill: FillColour
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Return a photo's first crop with a box painted over: its view (H, W, 3) and its input (3, H, W)."""
+    """Return a photo's first crop with a box painted over: its view (H, W, 3) and its input (C, H, W)."""
     rows, columns = box.slices
     view, pixels = prepared.views[0].copy(), prepared.pixels[0].copy()
     view[rows, columns] = fill_colour(fill, model.preprocessing, model.mean_image)

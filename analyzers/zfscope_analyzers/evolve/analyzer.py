@@ -1,14 +1,13 @@
 """The analyzer `evolve` and its tables."""
 
 from zfscope.analysis.contract import Analysis, Context, Table
-from zfscope.engine.frame import unit_frame
 from zfscope.records import RecordState
 from zfscope.results import Cell, merge_notices
 from zfscope.store import Model
 from zfscope_analyzers.evolve.evolution import MapEpoch, MapEvolution, measure_evolution
 from zfscope_analyzers.evolve.figure import draw_evolution
 from zfscope_analyzers.evolve.timeline import EvolveParams, load_timeline
-from zfscope_analyzers.top_k.inspect import view_tensors
+from zfscope_analyzers.top_k.inspect import view_shape, view_tensors
 
 _COLUMNS = (
     *("layer", "map", "epoch", "path", "class", "value", "recomputed"),
@@ -29,7 +28,7 @@ class Evolve:
     `zfscope_analyzers.evolve.evolution`) and, with `settling`, `settling` (layer, epoch; median, lower,
     upper: quartiles of the correlations; maps: number of maps that have one).
 
-    Tensors: `projections` float32 (maps, epochs, 3, size, size), channels in the network's order, and
+    Tensors: `projections` float32 (maps, epochs, C, size, size), channels in the network's order, and
     `patches` uint8 (maps, epochs, size, size, 3), RGB. `size` is the side of the layer's receptive field, or
     of the network's input if that is smaller. Both are zero outside of the picture and for records without a
     projection. Picture: `evolution`.
@@ -57,12 +56,10 @@ class Evolve:
         timeline = load_timeline(context, params)
         evolution = measure_evolution(context, timeline, settling=params.settling)
         context.check_cancelled()
-        size, shape = (
-            unit_frame(context.model.network, timeline.layer).size,
-            (len(timeline.maps), len(timeline.snapshots)),
-        )
+        planes = view_shape(context.model.network, timeline.layer)
+        shape = (len(timeline.maps), len(timeline.snapshots))
         return Analysis(
-            tensors=view_tensors(evolution.inspections, shape, size) if context.tensors else {},
+            tensors=view_tensors(evolution.inspections, shape, planes) if context.tensors else {},
             pictures=(draw_evolution(evolution),) if context.pictures else (),
             tables=_tables(evolution),
             warnings=merge_notices(

@@ -112,7 +112,7 @@ def correlations(context: Context, timeline: Timeline, indices: Sequence[int]) -
 
     For each map, take its strongest photo at the end of training and the strongest unit there, and project
     that unit with the weights of every snapshot. The coefficient is Pearson's, over all values of the two
-    projections (three channels) within the part of the unit's receptive field that lies in the picture. It is
+    projections (all channels) within the part of the unit's receptive field that lies in the picture. It is
     None if either projection is constant within rounding. The projection of a unit counts as zero if its
     activation is at most 0, or within rounding of 0 relative to the layer's largest.
     """

@@ -51,7 +51,7 @@ class Occlude:
     most likely class; `totals` float32 (N,), the map's activations summed over space. Averaged over the
     windows or masks that occlude a pixel: `value-maps` (targets, H, W) and `total-map` (H, W) of the crop,
     and `photo-value-maps` in photo pixels; pixels that were never occluded have the clean value. `projection`
-    (3, H, W) of the map's strongest unit and, with the control, `control-projection`. Picture: `occlusion`,
+    (C, H, W) of the map's strongest unit and, with the control, `control-projection`. Picture: `occlusion`,
     all panels of Fig 7.
     """
 

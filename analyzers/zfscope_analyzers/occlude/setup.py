@@ -17,7 +17,7 @@ from zfscope.engine.seeds import Unit, is_silent, strongest_unit, strongest_unit
 from zfscope.engine.trace import Trace, trace
 from zfscope.errors import InputError, NotFound
 from zfscope.images.geometry import Box
-from zfscope.images.normalise import normalise
+from zfscope.images.normalise import input_colours, normalise
 from zfscope.images.preprocess import Prepared
 from zfscope.images.render import GREY
 from zfscope.networks.receptive import receptive_fields
@@ -34,7 +34,7 @@ class OcclusionRun:
     targets: indices of the watched classes. scores: (classes,), scores of the clean photo before the softmax.
     clean: (classes,), the probability or score of each class in the clean photo. unit: strongest unit of the
     watched map. traced: forward pass of the clean crop. fill_view: the fill, uint8 (H, W, 3), as large as the
-    crop. fill_pixels: the fill, normalised for the network, (3, H, W).
+    crop. fill_pixels: the fill, normalised for the network, (C, H, W).
     """
 
     context: Context
@@ -49,7 +49,7 @@ class OcclusionRun:
     fill_pixels: Tensor
 
     def occluded_pixels(self, window: OcclusionWindow) -> Tensor:
-        """Return the normalised pixels of a window after occlusion: (3, rows, columns)."""
+        """Return the normalised pixels of a window after occlusion: (C, rows, columns)."""
         rows, columns = window.area
         mask = torch.as_tensor(window.mask, device=self.fill_pixels.device)
         clean = self.traced.outputs["input"][0, :, rows, columns]
@@ -95,7 +95,9 @@ def prepare_run(context: Context, params: OccludeParams) -> OcclusionRun:
         (unit,) = strongest_units(traced, params.layer, 0, 1)
     else:
         unit = strongest_unit(traced, params.layer, 0, params.map)
-    fill_view = fill_image(prepared.views[0], params.fill, blur_px=params.window / 2)
+    fill_view = input_colours(
+        fill_image(prepared.views[0], params.fill, blur_px=params.window / 2), model.preprocessing
+    )
     fill_pixels = normalise(fill_view, model.preprocessing, model.mean_image)
     return OcclusionRun(
         context=context,
@@ -175,7 +177,7 @@ def _windows_from_masks(context: Context, masks: Sequence[bytes]) -> Iterator[Oc
 
 @dataclass(frozen=True, eq=False)
 class WatchedProjection:
-    """Projection of the watched map's strongest unit, and of its control, float32 (3, H, W) each.
+    """Projection of the watched map's strongest unit, and of its control, float32 (C, H, W) each.
 
     control: None without a control. silent: whether the activation, and so the projection, is rounding only.
     """

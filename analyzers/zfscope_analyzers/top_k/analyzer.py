@@ -8,12 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zfscope.analysis.contract import Analysis, Context, Table
-from zfscope.engine.frame import unit_frame
 from zfscope.records import Record, RecordState
 from zfscope.results import Cell, merge_notices
 from zfscope.store import Model
 from zfscope_analyzers.top_k.figure import draw_page
-from zfscope_analyzers.top_k.inspect import Inspection, MapRank, inspect_records, view_tensors
+from zfscope_analyzers.top_k.inspect import Inspection, MapRank, inspect_records, view_shape, view_tensors
 from zfscope_analyzers.top_k.page import Page, TopKParams, load_page
 
 _STATES = list(RecordState)
@@ -36,7 +35,7 @@ class TopKAnalyzer:
     `zfscope.analysis.control`) and `maps` (map; alive: number of photos with an activation above 0; images:
     number of photos in the index; dead: 0 or 1).
 
-    Tensors: `projections` and, with the control, `controls`, float32 (maps, top, 3, size, size), channels in
+    Tensors: `projections` and, with the control, `controls`, float32 (maps, top, C, size, size), channels in
     the network's order; `patches` uint8 (maps, top, size, size, 3), RGB; `states` uint8 (maps, top): 0 ok,
     1 differs, 2 changed, 3 gone, 4 silent. `size` is the side of the layer's receptive field, or of the
     network's input if that is smaller. Projections and patches are zero outside of the picture and for
@@ -117,8 +116,8 @@ def _row(record: Record, inspection: Inspection, *, has_maps: bool) -> tuple[Cel
 def _tensors(
     model: Model, page: Page, inspections: Mapping[MapRank, Inspection], params: TopKParams
 ) -> dict[str, NDArray[Any]]:
-    size, shape = unit_frame(model.network, page.layer).size, (len(page.maps), page.top)
+    planes, shape = view_shape(model.network, page.layer), (len(page.maps), page.top)
     states = np.zeros(shape, np.uint8)
     for position, each in inspections.items():
         states[position] = _STATES.index(each.state)
-    return {**view_tensors(inspections, shape, size, control=params.control), "states": states}
+    return {**view_tensors(inspections, shape, planes, control=params.control), "states": states}

@@ -42,7 +42,7 @@ class MapRank(NamedTuple):
 class UnitView:
     """Patch and projection of a record's unit, as large as the layer's frame and zero outside the picture.
 
-    patch: uint8 (size, size, 3), RGB. projection, control: float32 (3, size, size), channels in the
+    patch: uint8 (size, size, 3), RGB. projection, control: float32 (C, size, size), channels in the
     network's order; no control is None. inside: part of the frame that lies in the picture. in_photo: that
     part in pixels of the photo. similarity: of the projection and its control.
     """
@@ -200,15 +200,25 @@ def _view(
     )
 
 
+def view_shape(network: Network, layer: str) -> tuple[int, int, int]:
+    """Return the shape of the projections of a layer, cropped to its frame: (C, size, size)."""
+    size = unit_frame(network, layer).size
+    return network.spec.input_channels, size, size
+
+
 def view_tensors(
-    inspections: Mapping[PositionT, Inspection], shape: tuple[int, int], size: int, *, control: bool = False
+    inspections: Mapping[PositionT, Inspection],
+    shape: tuple[int, int],
+    planes: tuple[int, int, int],
+    *,
+    control: bool = False,
 ) -> dict[str, NDArray[Any]]:
     """Return the tensors `projections`, `patches` and `controls`, zero for records without a view.
 
-    inspections: by row and column of `shape`. size: side of the layer's frame.
+    inspections: by row and column of `shape`. planes: shape of a projection, (C, size, size).
     """
-    projections = np.zeros((*shape, 3, size, size), np.float32)
-    patches = np.zeros((*shape, size, size, 3), np.uint8)
+    projections = np.zeros((*shape, *planes), np.float32)
+    patches = np.zeros((*shape, *planes[1:], 3), np.uint8)
     controls = np.zeros_like(projections)
     for position, each in inspections.items():
         if each.view is not None:

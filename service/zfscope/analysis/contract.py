@@ -155,7 +155,7 @@ class Analyzer(Protocol[ParamsT]):
 
 
 def images_of(model: Model, pixels: NDArray[np.float32]) -> "torch.Tensor":
-    """Convert crops, float32 (N, 3, H, W), to a torch tensor of the network's dtype and device."""
+    """Convert crops, float32 (N, C, H, W), to a torch tensor of the network's dtype and device."""
     import torch  # imported late: listing analyzers does not need torch
 
     return torch.from_numpy(np.ascontiguousarray(pixels)).to(next(model.network.parameters()))

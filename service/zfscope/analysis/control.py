@@ -85,7 +85,7 @@ def project_control(
     normalisation: Normalisation,
     down_to: str = "",
 ) -> Tensor:
-    """Project, through randomised weights, one unit at the position of each given unit: (units, 3, H, W).
+    """Project, through randomised weights, one unit at the position of each given unit: (units, C, H, W).
 
     Map indices have no meaning in a random network, so the map with the largest activation at the position is
     used. The random weights are the same in every call.
@@ -111,7 +111,7 @@ def strongest_at_positions(control: Trace, layer: str, units: Sequence[Unit]) ->
 def similarities(
     real: NDArray[np.float32], control: NDArray[np.float32], boxes: Sequence[Box]
 ) -> tuple[Similarity, ...]:
-    """Compare projections with their controls, float32 (units, 3, H, W), each in its receptive field."""
+    """Compare projections with their controls, float32 (units, C, H, W), each in its receptive field."""
     result = []
     for one, other, box in zip(real, control, boxes, strict=True):
         area = (slice(None), *box.clip((one.shape[1], one.shape[2])).slices)
@@ -120,7 +120,7 @@ def similarities(
 
 
 def similarity(real: NDArray[np.float32], control: NDArray[np.float32]) -> Similarity:
-    """Compare two projections of one receptive field, float32 (3, rows, columns)."""
+    """Compare two projections of one receptive field, float32 (C, rows, columns)."""
     # Imported late: together they take a quarter of a second, which services without controls avoid.
     from scipy.stats import spearmanr
     from skimage.metrics import structural_similarity as structural

@@ -76,6 +76,7 @@ def _preprocessing(steps: Preprocessing) -> PreprocessingInfo:
         channels=steps.channels,
         mean=() if steps.mean == "image" else steps.mean,
         std=steps.std,
+        interpolation=steps.interpolation,
     )
 
 

@@ -54,7 +54,7 @@ class Settling:
 class Evolution(ShowsPicture):
     """Evolution of feature maps during training. settling: empty unless requested.
 
-    Tensors, None unless requested: projections float32 (maps, epochs, 3, size, size) in the network's channel
+    Tensors, None unless requested: projections float32 (maps, epochs, C, size, size) in the network's channel
     order; patches uint8 (maps, epochs, size, size, 3). Both are zero where no photo activates the map.
     """
 

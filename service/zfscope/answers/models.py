@@ -51,7 +51,9 @@ class LabelInfo:
 class PreprocessingInfo:
     """Preprocessing from a photo to the network's input; mean and std are on a scale of 0 to 255.
 
-    channels: `RGB` or `BGR`, also the order of mean and std. mean: empty if the model subtracts a mean image.
+    channels: `RGB`, `BGR` or `grey` (one channel), also the order of mean and std. mean: empty if the model
+    subtracts a mean image. interpolation: filter that resamples the photo: bilinear, bicubic, nearest or
+    lanczos; empty if an older service does not state it.
     """
 
     short_side_px: int
@@ -60,6 +62,7 @@ class PreprocessingInfo:
     channels: str
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    interpolation: str = ""
 
 
 @dataclass(frozen=True)

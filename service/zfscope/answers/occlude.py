@@ -37,7 +37,7 @@ class OccludedMap:
     """Effect of the occlusion on a feature map: the sum of its activations over space.
 
     Tensors, None unless requested: totals float32 (windows,); total_map float32 (H, W) in the network's
-    input; projection float32 (3, H, W) of the map's strongest unit, and control_projection of its control.
+    input; projection float32 (C, H, W) of the map's strongest unit, and control_projection of its control.
     control_ssim, control_rank_correlation: similarity of the two, -1..1; None without a control.
     """
 

@@ -28,7 +28,7 @@ class Projection(ShowsPicture):
     """Projection of one unit to pixel space.
 
     y, x: None in a fully connected layer. receptive_field: in photo pixels. picture: None unless requested.
-    tensor, control_tensor: float32 (3, H, W) in the size and channel order of the network's input, read-only;
+    tensor, control_tensor: float32 (C, H, W) in the size and channel order of the network's input, read-only;
     None unless requested. control_ssim, control_rank_correlation: similarity of the projection and its
     control, -1..1; None without a control.
     """

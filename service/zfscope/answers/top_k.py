@@ -57,7 +57,7 @@ class TopMap:
 class TopK(ShowsPicture):
     """Strongest photos of feature maps in an index.
 
-    Tensors, None unless requested: projections and controls float32 (maps, photos, 3, size, size) in the
+    Tensors, None unless requested: projections and controls float32 (maps, photos, C, size, size) in the
     network's channel order; patches uint8 (maps, photos, size, size, 3). All are zero where a photo is
     missing or does not activate the map.
     """

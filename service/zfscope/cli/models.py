@@ -18,7 +18,7 @@ from zfscope.errors import DamagedModel, InputError
 from zfscope.location import find_store
 
 if TYPE_CHECKING:
-    from zfscope.client import LayerInfo, ModelInfo, ModelSummary
+    from zfscope.client import LayerInfo, ModelInfo, ModelSummary, PreprocessingInfo
 
 
 _LIST = "list"
@@ -134,6 +134,7 @@ def _print_model(model: "ModelInfo") -> None:
     columns |= {"receptive field (px)": "right", "stride (px)": "right"}
     title = f"{title_of(summary.name, summary.version)}: {summary.summary}"
     print_table(title, columns, [_layer_row(layer) for layer in model.layers])
+    echo(_preprocessing_line(model.preprocessing))
     if model.accuracy:
         accuracy = model.accuracy
         echo(
@@ -146,6 +147,17 @@ def _print_model(model: "ModelInfo") -> None:
     echo(
         f"Classes: {', '.join(label.name for label in model.labels[:20])}"
         f"{' ...' if len(model.labels) > 20 else ''}"
+    )
+
+
+def _preprocessing_line(steps: "PreprocessingInfo") -> str:
+    """Describe the preprocessing in one line."""
+    resized = f"short side {steps.short_side_px} px ({steps.interpolation or 'bilinear'}), "
+    mean = ", ".join(f"{level:g}" for level in steps.mean) or "a mean image"
+    std = ", ".join(f"{level:g}" for level in steps.std)
+    return (
+        f"Preprocessing: {resized if steps.short_side_px else 'not resized, '}crop {steps.crop_px} px, "
+        f"{steps.channels}, minus {mean}, divided by {std}"
     )
 
 

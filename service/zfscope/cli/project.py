@@ -104,7 +104,7 @@ def project(run: AnalysisRunner, parameters: dict[str, Any], photos: opt.PhotoFi
 
 
 def contents(result: "Projections", *, layer: str) -> dict[str, bytes]:
-    """Return the files by name: pictures as PNG, tensors as .npy, float32 (3, H, W)."""
+    """Return the files by name: pictures as PNG, tensors as .npy, float32 (C, H, W)."""
     files = {_sheet(layer): result.sheet.png} if result.sheet else {}
     for item in result.projections:
         for field, (ending, data) in _FILES.items():

@@ -15,18 +15,21 @@ from zfscope.wire.tensors import tensor_to_wire
 
 # Channel counts of an array (H, W, channels) that can be encoded as a file: grey, RGB, RGBA.
 _CHANNELS = (1, 3, 4)
+# Sizes of the channel axis of a network's input.
+_PLANES = ((1,), (3,))
 _ALLOWED = (
-    "allowed: pixels, uint8 (H, W, 3), (H, W, 4) or (H, W), and the network's own input, float (3, H, W)"
+    "allowed: pixels, uint8 (H, W, 3), (H, W, 4) or (H, W), and the network's own input, float (3, H, W), "
+    "or (1, H, W) for a network that reads grey levels"
 )
 
 
 @dataclass(frozen=True, eq=False)
 class PixelTensor:
-    """RGB pixels in the size of the model's input, normalised by the service.
+    """RGB pixels in the size of the model's input, or grey levels of one channel, normalised by the service.
 
-    values: (3, H, W) or (1, 3, H, W). white: 255 for values from 0 to 255, 1 for values from 0 to 1; values
-    out of range are rejected. By contrast, a plain float array is the normalised network input. For photos of
-    any size, pass uint8 (H, W, 3).
+    values: (C, H, W) or (1, C, H, W); C is 3, or 1 for a network that reads grey levels. white: 255 for
+    values from 0 to 255, 1 for values from 0 to 1; values out of range are rejected. By contrast, a plain
+    float array is the normalised network input. For photos of any size, pass uint8 (H, W, 3).
     """
 
     values: NDArray[Any]
@@ -78,7 +81,7 @@ def array_to_wire(photo: ArrayLike | PixelTensor, field: str) -> image_pb2.Image
         )
         check_size(file.tell(), field)
         return image_pb2.Image(encoded=file.getvalue())
-    if array.dtype.kind == "f" and array.shape[-3:-2] == (3,) and not _is_float_picture(array):
+    if array.dtype.kind == "f" and array.shape[-3:-2] in _PLANES and not _is_float_picture(array):
         check_size(4 * array.size, field)
         return image_pb2.Image(tensor=tensor_to_wire(_as_float32(array)))
     kind = f"an array of {array.dtype} {array.shape} is not a photo"
@@ -117,7 +120,7 @@ def _as_float32(array: NDArray[Any]) -> NDArray[np.float32]:
 
 def _advice(array: NDArray[Any]) -> str:
     """Return how to convert common arrays that are not accepted, or an empty string."""
-    if array.dtype == np.uint8 and array.shape[:1] == (3,):
+    if array.dtype == np.uint8 and array.shape[:1] in _PLANES:
         return "put its channels last, array.transpose(1, 2, 0); "
     if array.dtype.kind == "f" and _is_picture(array):
         return "make it uint8: array.round().astype('uint8'), times 255 before if it is of 0 to 1; "

@@ -12,8 +12,8 @@ from zfscope.errors import InputError
 from zfscope.v1 import image_pb2
 
 # A photo: a file (bytes, path, open file or Pillow image); pixels as uint8 (H, W, 3) RGB, (H, W, 4) RGBA or
-# (H, W) grey; the normalised network input as float (3, H, W); the same as a tensor of torch or another
-# library; or a `PixelTensor`, which the service normalises.
+# (H, W) grey; the normalised network input as float (3, H, W) or, of grey levels, (1, H, W); the same
+# as a tensor of torch or another library; or a `PixelTensor`, which the service normalises.
 Photo = File | NDArray[Any] | ArrayLike | PixelTensor
 
 

@@ -31,7 +31,7 @@ def project(
     rule: Rule = "deconvnet",
     normalisation: Normalisation = "skip",
 ) -> Tensor:
-    """Project seeds in one layer back to pixels: (seeds, 3, H, W), signed, zero outside receptive fields.
+    """Project seeds in one layer back to pixels: (seeds, C, H, W), signed, zero outside receptive fields.
 
     Each projection starts from the activation of its seed, with all other activations of the layer set to
     zero. Units of feature maps are projected within their receptive fields only. Biases are not applied, and

@@ -47,5 +47,5 @@ def unit_frame(network: Network, layer: str) -> UnitFrame:
 
 
 def crop_planes(planes: NDArray[Number], box: Box) -> NDArray[Number]:
-    """Crop a planar image (3, H, W) to a box, with zeros beyond the image: (3, rows, columns)."""
+    """Crop a planar image (C, H, W) to a box, with zeros beyond the image: (C, rows, columns)."""
     return np.ascontiguousarray(extract(planes.transpose(1, 2, 0), box).transpose(2, 0, 1))

@@ -77,7 +77,7 @@ def recompute(
 ) -> Iterator[Recomputed]:
     """Recompute layers for a batch of changes to the traced images; yield the results in parts.
 
-    trace: must include all requested layers. changes: new preprocessed pixels, (N, 3, rows, columns), of
+    trace: must include all requested layers. changes: new preprocessed pixels, (N, C, rows, columns), of
     windows within the images; each change is applied to the original image.
 
     Each change is in one part with layers of maps and in a later, larger part with fully connected layers;

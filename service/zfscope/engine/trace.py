@@ -37,7 +37,7 @@ class Trace:
 
 @torch.no_grad()
 def trace(network: Network, images: Tensor, *, until: str | None = None) -> Trace:
-    """Run a forward pass on preprocessed images (N, 3, H, W), recording outputs and switches.
+    """Run a forward pass on preprocessed images (N, C, H, W), recording outputs and switches.
 
     until: last layer to run (default: the last of the network). Raises InputError if the shape of the images
     does not match the network's input, NotFound for an unknown layer.

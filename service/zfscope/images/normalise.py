@@ -4,33 +4,48 @@ from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from zfscope.errors import InputError
 
-_Side = Annotated[int, Field(gt=0, le=4096)]
+# Largest side of a resampled photo, in pixels.
+MAX_SIDE = 4096
+_Side = Annotated[int, Field(gt=0, le=MAX_SIDE)]
 _Std = Annotated[FiniteFloat, Field(gt=0)]
+
+# Channels of a network's input: the order of three colours, or one channel of grey levels.
+Channels = Literal["RGB", "BGR", "grey"]
+# Filters of Pillow for resampling a photo; all but `nearest` are widened for antialiasing if it shrinks.
+Interpolation = Literal["bilinear", "bicubic", "nearest", "lanczos"]
+
+# ITU-R 601 luma of red, green and blue, as in Pillow's mode L: weights in units of 1 / 65536.
+_LUMA = (19595, 38470, 7471)
 
 
 class Preprocessing(BaseModel):
     """Preprocessing of a network's input; stored with the weights.
 
-    short_side:  length in pixels to which the shorter side of the photo is resampled; 0: no resampling.
-    centre:      side in pixels of the square cut from the middle of the resampled photo.
-    crop:        side in pixels of the network's input, cut from that square.
-    channels:    order of the channels of the input, and of `mean` and `std`.
-    mean:        mean to subtract, in pixel levels of 0 to 255; "image": a mean image stored with the weights.
-    std:         divisor in pixel levels; (1, 1, 1) if only the mean is subtracted, as in the paper.
+    short_side:     length in pixels to which the shorter side of the photo is resampled; 0: no resampling.
+    centre:         side in pixels of the square cut from the middle of the resampled photo.
+    crop:           side in pixels of the network's input, cut from that square.
+    channels:       order of the channels of the input, of `mean` and of `std`; `grey`: one channel, the luma.
+    mean:           mean to subtract, in pixel levels of 0 to 255, one value per channel; "image": a mean
+                    image stored with the weights.
+    std:            divisor in pixel levels, one value per channel; 1 if only the mean is subtracted, as in
+                    the paper.
+    interpolation:  filter for resampling the photo.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    short_side: Annotated[int, Field(ge=0, le=4096)] = 256
+    short_side: Annotated[int, Field(ge=0, le=MAX_SIDE)] = 256
     centre: _Side = 256
     crop: _Side = 224
-    channels: Literal["RGB", "BGR"] = "RGB"
-    mean: tuple[FiniteFloat, FiniteFloat, FiniteFloat] | Literal["image"] = (123.68, 116.779, 103.939)
-    std: tuple[_Std, _Std, _Std] = (1.0, 1.0, 1.0)
+    channels: Channels = "RGB"
+    mean: tuple[FiniteFloat, ...] | Literal["image"] = (123.68, 116.779, 103.939)
+    std: tuple[_Std, ...] = (1.0, 1.0, 1.0)
+    interpolation: Interpolation = "bilinear"
 
     @model_validator(mode="after")
     def _check_sizes(self) -> "Preprocessing":
@@ -40,8 +55,28 @@ class Preprocessing(BaseModel):
             raise ValueError(f"centre {self.centre} must not exceed short_side {self.short_side}")
         return self
 
+    @model_validator(mode="after")
+    def _check_levels(self) -> "Preprocessing":
+        for name, levels in (("mean", self.mean), ("std", self.std)):
+            if levels != "image" and len(levels) != self.channel_count:
+                raise ValueError(
+                    f"{name} has {len(levels)} values; channels '{self.channels}' requires "
+                    f"{self.channel_count}"
+                )
+        return self
 
-# float32 (3, centre, centre) or (3, crop, crop), in pixel levels, channels in the network's order.
+    @property
+    def channel_count(self) -> int:
+        """Number of channels of the network's input: 1 for grey levels, else 3."""
+        return 1 if self.channels == "grey" else 3
+
+    @property
+    def resampling(self) -> Image.Resampling:
+        """Pillow's constant for the interpolation."""
+        return Image.Resampling[self.interpolation.upper()]
+
+
+# float32 (C, centre, centre) or (C, crop, crop), in pixel levels, channels in the network's order.
 MeanImage = NDArray[np.float32]
 
 
@@ -52,13 +87,14 @@ def normalise(
     *,
     at: tuple[int, int] | None = None,
 ) -> NDArray[np.float32]:
-    """Return (pixel - mean) / std of crops, float32 (..., 3, H, W) in the network's channel order.
+    """Return (pixel - mean) / std of crops, float32 (..., C, H, W) in the network's channel order.
 
     view: crops, uint8 (..., H, W, 3), RGB. at: (x, y) of the crops in the centre square, used to crop a mean
     image of the size of that square; by default its middle. Raises InputError if the mean image is missing or
     has a wrong shape.
     """
-    levels = np.ascontiguousarray(np.moveaxis(view, -1, -3), np.float32)
+    planes = luma(view)[..., None] if preprocessing.channels == "grey" else view
+    levels = np.ascontiguousarray(np.moveaxis(planes, -1, -3), np.float32)
     return normalise_levels(levels, preprocessing, mean_image, at=at)
 
 
@@ -69,7 +105,10 @@ def normalise_levels(
     *,
     at: tuple[int, int] | None = None,
 ) -> NDArray[np.float32]:
-    """Return (level - mean) / std of levels from 0 to 255, float32 (..., 3, H, W), RGB; see `normalise`."""
+    """Return (level - mean) / std of levels from 0 to 255, float32 (..., C, H, W); see `normalise`.
+
+    levels: RGB; for a network that reads grey levels, one channel.
+    """
     ordered = reorder(levels, preprocessing)
     normal: NDArray[np.float32] = (ordered - _mean(preprocessing, mean_image, at)) / _column(
         preprocessing.std
@@ -80,7 +119,7 @@ def normalise_levels(
 def level_range(
     preprocessing: Preprocessing, mean_image: MeanImage | None = None
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the normalised values of black and white per channel, float32 (3,), in the network's order.
+    """Return the normalised values of black and white per channel, float32 (C,), in the network's order.
 
     With a mean image: the minimum of black and the maximum of white over all positions of the crop.
     """
@@ -92,25 +131,49 @@ def level_range(
 def restore(
     pixels: NDArray[np.float32], preprocessing: Preprocessing, mean_image: MeanImage | None = None
 ) -> NDArray[np.uint8]:
-    """Return the image, uint8 (H, W, 3), RGB, of a normalised input, float32 (3, H, W).
+    """Return the image, uint8 (H, W, 3), RGB, of a normalised input, float32 (C, H, W).
 
-    This is the inverse of `normalise`, rounded and clipped to 0..255. A mean image larger than the crop is
-    cropped to its middle.
+    This is the inverse of `normalise`, rounded and clipped to 0..255. The image of grey levels is grey. A
+    mean image larger than the crop is cropped to its middle.
     """
     levels = pixels * _column(preprocessing.std) + _mean(preprocessing, mean_image, None)
-    rgb = reorder(levels, preprocessing).round().clip(0, 255).astype(np.uint8)
-    return np.ascontiguousarray(rgb.transpose(1, 2, 0))
+    planes = reorder(levels, preprocessing).round().clip(0, 255).astype(np.uint8)
+    return three_channels(planes.transpose(1, 2, 0))
 
 
 def reorder(pixels: NDArray[np.float32], preprocessing: Preprocessing) -> NDArray[np.float32]:
-    """Convert pixels, (..., 3, H, W), from the network's channel order to RGB, or from RGB to that order."""
-    return pixels if preprocessing.channels == "RGB" else pixels[..., ::-1, :, :]
+    """Convert pixels, (..., C, H, W), from the network's channel order to RGB, or from RGB to that order.
+
+    One channel of grey levels is returned unchanged.
+    """
+    return pixels[..., ::-1, :, :] if preprocessing.channels == "BGR" else pixels
+
+
+def luma(view: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the grey levels, uint8 (..., H, W), of crops, uint8 (..., H, W, 3), RGB: Pillow's mode L."""
+    red, green, blue = (view[..., channel].astype(np.uint32) * _LUMA[channel] for channel in range(3))
+    return ((red + green + blue + 0x8000) >> 16).astype(np.uint8)
+
+
+def luma_of(levels: tuple[float, ...]) -> float:
+    """Return the luma of one colour, (red, green, blue), without rounding."""
+    return sum(weight * level for weight, level in zip(_LUMA, levels, strict=True)) / sum(_LUMA)
+
+
+def three_channels(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return an image, uint8 (..., C), with one channel repeated to three, so that it can be shown as RGB."""
+    return np.ascontiguousarray(np.broadcast_to(image, (*image.shape[:-1], 3)))
+
+
+def input_colours(view: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[np.uint8]:
+    """Return crops, uint8 (..., H, W, 3), as the network receives them: grey if it reads grey levels."""
+    return three_channels(luma(view)[..., None]) if preprocessing.channels == "grey" else view
 
 
 def _mean(
     preprocessing: Preprocessing, mean_image: MeanImage | None, at: tuple[int, int] | None
 ) -> NDArray[np.float32]:
-    """Return the mean to subtract from a crop: (3, 1, 1) or (3, crop, crop)."""
+    """Return the mean to subtract from a crop: (C, 1, 1) or (C, crop, crop)."""
     if preprocessing.mean != "image":
         return _column(preprocessing.mean)
     image = _validate_mean_image(mean_image, preprocessing)
@@ -120,14 +183,20 @@ def _mean(
 
 
 def _validate_mean_image(mean_image: MeanImage | None, preprocessing: Preprocessing) -> MeanImage:
-    centre, crop = preprocessing.centre, preprocessing.crop
+    allowed = mean_image_shapes(preprocessing)
     if mean_image is None:
         raise InputError("the preprocessing subtracts a mean image; pass mean_image")
-    if mean_image.shape not in {(3, centre, centre), (3, crop, crop)}:
-        allowed = f"{(3, centre, centre)}, {(3, crop, crop)}"
-        raise InputError(f"the mean image has shape {mean_image.shape}; allowed: {allowed}")
+    if mean_image.shape not in allowed:
+        shapes = ", ".join(map(str, allowed))
+        raise InputError(f"the mean image has shape {mean_image.shape}; allowed: {shapes}")
     return mean_image.astype(np.float32, copy=False)
 
 
-def _column(values: tuple[float, float, float]) -> NDArray[np.float32]:
+def mean_image_shapes(preprocessing: Preprocessing) -> tuple[tuple[int, int, int], ...]:
+    """Return the shapes that a mean image may have: that of the centre square or of the crop."""
+    sides = dict.fromkeys((preprocessing.centre, preprocessing.crop))
+    return tuple((preprocessing.channel_count, side, side) for side in sides)
+
+
+def _column(values: tuple[float, ...]) -> NDArray[np.float32]:
     return np.array(values, np.float32)[:, None, None]

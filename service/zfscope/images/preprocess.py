@@ -1,6 +1,7 @@
 """Preprocessing of a photo to network inputs (section 3 of the paper), with the position of every pixel."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -11,7 +12,15 @@ from PIL import Image
 from zfscope.errors import InputError
 from zfscope.images.decode import DecodedPhoto
 from zfscope.images.geometry import Box, Geometry
-from zfscope.images.normalise import MeanImage, Preprocessing, normalise, reorder, restore
+from zfscope.images.normalise import (
+    Interpolation,
+    MeanImage,
+    Preprocessing,
+    input_colours,
+    normalise,
+    reorder,
+    restore,
+)
 from zfscope.images.tensors import TensorScale, read_tensor
 from zfscope.results import Notice
 
@@ -32,6 +41,9 @@ __all__ = [
 
 Crops = Literal["centre", "ten"]
 
+# Radius of each filter, in pixels of the larger of the two scales.
+_RADIUS: Mapping[Interpolation, int] = {"nearest": 1, "bilinear": 1, "bicubic": 2, "lanczos": 3}
+
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
@@ -39,8 +51,8 @@ class Prepared:
 
     photo:       uint8 (height, width, 3), RGB, upright; smaller than `photo_size` of the geometries if a
                  large JPEG was decoded at a smaller scale.
-    views:       uint8 (N, H, W, 3), RGB: the crops before normalisation.
-    pixels:      float32 (N, 3, H, W), normalised, channels in the network's order.
+    views:       uint8 (N, H, W, 3), RGB: the crops before normalisation; grey if the network reads grey.
+    pixels:      float32 (N, C, H, W), normalised, channels in the network's order.
     geometries:  position of each crop in the photo.
     warnings:    assumptions made while decoding and preparing the photo.
     """
@@ -57,14 +69,13 @@ def centre_square(
 ) -> NDArray[np.uint8]:
     """Return the centre square, uint8 (centre, centre, 3), of the resampled photo, uint8 (height, width, 3).
 
-    Both sides are resampled by the same factor with a triangle filter (Pillow's bilinear), which is widened
-    for antialiasing if the photo shrinks; smaller photos are enlarged. Only the square is resampled: a whole
-    photo of 1 x 50,000 pixels would grow to 3 gigapixels.
+    Both sides are resampled by the same factor with Pillow's filter of the preprocessing; smaller photos are
+    enlarged. Only the square is resampled: a whole photo of 1 x 50,000 pixels would grow to 3 gigapixels.
 
     Raises InputError, naming `field`, if the model does not resample (short_side 0) and the photo is smaller
     than the square.
     """
-    return _resample(photo, _centre_region(photo, preprocessing, field), preprocessing.centre)
+    return _resample(photo, _centre_region(photo, preprocessing, field), preprocessing)
 
 
 def prepare(
@@ -85,7 +96,7 @@ def prepare(
     region = _centre_region(photo, preprocessing, field)
     size = preprocessing.crop
     corners = crop_corners(preprocessing, crops)
-    views = np.stack([square[y : y + size, x : x + size] for x, y in corners])
+    views = input_colours(np.stack([square[y : y + size, x : x + size] for x, y in corners]), preprocessing)
     normal = [normalise(v, preprocessing, mean_image, at=at) for v, at in zip(views, corners, strict=True)]
     geometries = tuple(_crop_geometry(photo, region, corner, preprocessing) for corner in corners)
     prepared = Prepared(photo, views, np.stack(normal), geometries)
@@ -137,14 +148,15 @@ def _centre_region(photo: NDArray[np.uint8], preprocessing: Preprocessing, field
     return Box(x, y, x + side, y + side)
 
 
-def _resample(photo: NDArray[np.uint8], region: Box, size: int) -> NDArray[np.uint8]:
-    """Resample a square region of the photo to `size` x `size`; the filter also reads pixels around it."""
-    margin = math.ceil(region.width / size) + 1
+def _resample(photo: NDArray[np.uint8], region: Box, preprocessing: Preprocessing) -> NDArray[np.uint8]:
+    """Resample a square region of the photo to the centre square; the filter also reads pixels around it."""
+    size = preprocessing.centre
+    margin = math.ceil(_RADIUS[preprocessing.interpolation] * max(1.0, region.width / size)) + 1
     around = Box(region.x0 - margin, region.y0 - margin, region.x1 + margin, region.y1 + margin)
     source = around.whole().clip((photo.shape[0], photo.shape[1]))
     inner = region.moved(-source.x0, -source.y0)
     resampled = Image.fromarray(np.ascontiguousarray(photo[source.slices])).resize(
-        (size, size), Image.Resampling.BILINEAR, box=(inner.x0, inner.y0, inner.x1, inner.y1)
+        (size, size), preprocessing.resampling, box=(inner.x0, inner.y0, inner.x1, inner.y1)
     )
     return np.array(resampled)
 

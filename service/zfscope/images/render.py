@@ -11,6 +11,7 @@ from PIL import Image, PngImagePlugin
 
 from zfscope.cancellation import checkpoint
 from zfscope.images.chunks import KEY_PREFIX
+from zfscope.images.normalise import three_channels
 from zfscope.rounding import rounding
 
 # uint8 (height, width, 3), RGB.
@@ -52,13 +53,13 @@ def symmetric_scale(projection: NDArray[np.floating]) -> float:
 def signed_to_rgb(projection: NDArray[np.floating], *, scale: float | None = None) -> Rgb:
     """Return the levels 128 + 127 * value / scale, rounded and clipped to 1..255, uint8 (H, W, 3).
 
-    projection: (3, H, W), RGB. scale: value shown as full white, by default that of `symmetric_scale`. Zero
-    is always exactly 128; with a scale of 0, all levels are 128.
+    projection: (3, H, W), RGB, or (1, H, W), shown in grey. scale: value shown as full white, by default that
+    of `symmetric_scale`. Zero is always exactly 128; with a scale of 0, all levels are 128.
     """
     white = symmetric_scale(projection) if scale is None else scale
     share = np.clip(projection / white, -1, 1) if white > 0 else np.zeros_like(projection)
     levels = np.round(GREY + (255 - GREY) * share).astype(np.uint8)
-    return np.ascontiguousarray(levels.transpose(1, 2, 0))
+    return three_channels(levels.transpose(1, 2, 0))
 
 
 def scale_note(scale: float) -> str:

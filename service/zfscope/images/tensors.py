@@ -30,7 +30,7 @@ _SCALE_ADVICE = "for pixels, set tensor_scale to PIXELS_255 or PIXELS_1"
 
 
 class TensorInput(NamedTuple):
-    """Normalised pixels, float32 (3, crop, crop), in the network's channel order, and warnings."""
+    """Normalised pixels, float32 (C, crop, crop), in the network's channel order, and warnings."""
 
     pixels: NDArray[np.float32]
     warnings: tuple[Notice, ...] = ()
@@ -46,19 +46,19 @@ def read_tensor(
 ) -> TensorInput:
     """Validate a tensor and normalise it if it holds pixels; return a copy.
 
-    tensor: (3, crop, crop) or (1, 3, crop, crop). Normalised: float32, channels in the network's order.
-    Pixels: float32 (uint8 also for 0 to 255), RGB. scale: scale of the values.
+    tensor: (C, crop, crop) or (1, C, crop, crop). Normalised: float32, channels in the network's order.
+    Pixels: float32 (uint8 also for 0 to 255), RGB or one channel of grey levels. scale: scale of the values.
     A normalised tensor with values that no photo would have gets a warning.
     Raises InputError, naming `field`, for another type or shape, for pixels out of range, and for normalised
     values that are not finite or exceed 1e6, since activations could overflow.
     """
     _check_type(tensor, scale, field)
-    side = preprocessing.crop
-    if tensor.shape not in {(3, side, side), (1, 3, side, side)}:
-        allowed = f"{(3, side, side)}, {(1, 3, side, side)}"
+    shape = (preprocessing.channel_count, preprocessing.crop, preprocessing.crop)
+    if tensor.shape not in {shape, (1, *shape)}:
+        allowed = f"{shape}, {(1, *shape)}"
         raise InputError(f"{field} has shape {tensor.shape}; allowed: {allowed}", field=field)
     # A copy, since arrays of received bytes are read-only.
-    values = np.array(tensor, np.float32, order="C").reshape(3, side, side)
+    values = np.array(tensor, np.float32, order="C").reshape(shape)
     low, high = values.min(axis=(1, 2)), values.max(axis=(1, 2))
     if scale == "normalised":
         _check_values(values, low, high, -_MAX_VALUE, _MAX_VALUE, "finite values", field)

@@ -26,7 +26,7 @@ class Panel:
     """Projection of one unit, with its receptive field and caption.
 
     caption:     such as "map 17 | 3.21 at (5, 7)".
-    projection:  (3, H, W), RGB, signed, in pixels of the network's input.
+    projection:  (C, H, W), RGB or grey, signed, in pixels of the network's input.
     view:        uint8 (H, W, 3): the crop given to the network, at its resolution.
     box:         receptive field in these pixels; may extend beyond the border.
     control:     projection through randomised weights, of the same shape; None without a control.

@@ -9,7 +9,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from zfscope.images.geometry import Box, Geometry
-from zfscope.images.normalise import MeanImage, Preprocessing, normalise
+from zfscope.images.normalise import (
+    MeanImage,
+    Preprocessing,
+    input_colours,
+    normalise,
+    reorder,
+    three_channels,
+)
 from zfscope.images.preprocess import Prepared
 from zfscope.images.render import GREY, Rgb
 
@@ -64,7 +71,7 @@ def apply_transformation(
     if transformation.changes_nothing:
         return prepared
     colour = None if fill == "edge" else fill_colour(fill, preprocessing, mean_image)
-    view = _transform_view(prepared, transformation, colour)
+    view = input_colours(_transform_view(prepared, transformation, colour, preprocessing), preprocessing)
     size = (view.shape[0], view.shape[1])
     geometry = Geometry(size, size, Box(0, 0, size[1], size[0]))
     return Prepared(view, view[None], normalise(view, preprocessing, mean_image)[None], (geometry,))
@@ -73,20 +80,26 @@ def apply_transformation(
 def fill_colour(
     fill: FillColour, preprocessing: Preprocessing, mean_image: MeanImage | None = None
 ) -> NDArray[np.uint8]:
-    """Return a fill colour, uint8 (3,), RGB; `mean` of a mean image is the mean of its pixels."""
+    """Return a fill colour, uint8 (3,), RGB; `mean` of a mean image is the mean of its pixels.
+
+    The mean of a network that reads grey levels is grey.
+    """
     if fill != "mean":
         return np.full(3, GREY if fill == "grey" else 0, np.uint8)
     if preprocessing.mean != "image":
-        mean = np.array(preprocessing.mean)
+        mean = np.array(preprocessing.mean, np.float32)
     else:
         assert mean_image is not None  # `prepare` raises without it
         mean = mean_image.mean(axis=(1, 2))
-    rgb = mean if preprocessing.channels == "RGB" else mean[::-1]
-    return rgb.round().clip(0, 255).astype(np.uint8)
+    colour = reorder(mean[:, None, None], preprocessing).ravel()
+    return three_channels(colour.round().clip(0, 255).astype(np.uint8))
 
 
 def _transform_view(
-    prepared: Prepared, transformation: Transformation, colour: NDArray[np.uint8] | None
+    prepared: Prepared,
+    transformation: Transformation,
+    colour: NDArray[np.uint8] | None,
+    preprocessing: Preprocessing,
 ) -> Rgb:
     """Return the transformed crop, uint8 (H, W, 3)."""
     height, width = prepared.geometries[0].network_size
@@ -94,9 +107,9 @@ def _transform_view(
     corners = to_canvas @ np.array([[0, width, 0, width], [0, 0, height, height], [1, 1, 1, 1]])
     window = Box(*corners.min(axis=1), *corners.max(axis=1)).whole()
     if _is_whole_pixel_shift(to_canvas):
-        return _canvas(prepared, transformation.scale, window, colour)
+        return _canvas(prepared, transformation.scale, window, colour, preprocessing)
     around = Box(window.x0 - _MARGIN, window.y0 - _MARGIN, window.x1 + _MARGIN, window.y1 + _MARGIN)
-    canvas = _canvas(prepared, transformation.scale, around, colour)
+    canvas = _canvas(prepared, transformation.scale, around, colour, preprocessing)
     to_canvas[:, 2] -= (around.x0, around.y0)
     return _interpolate(canvas, to_canvas, (width, height))
 
@@ -121,7 +134,13 @@ def _is_whole_pixel_shift(matrix: NDArray[np.float64]) -> bool:
     return bool((matrix[:, :2] == np.eye(2)).all() and (matrix[:, 2] == matrix[:, 2].round()).all())
 
 
-def _canvas(prepared: Prepared, scale: float, window: Box, colour: NDArray[np.uint8] | None) -> Rgb:
+def _canvas(
+    prepared: Prepared,
+    scale: float,
+    window: Box,
+    colour: NDArray[np.uint8] | None,
+    preprocessing: Preprocessing,
+) -> Rgb:
     """Return a window of canvas pixels: the photo, surrounded by a colour, or by its edge pixels for None.
 
     window: with integer edges. Pixels that the photo covers only partly count as outside.
@@ -132,7 +151,8 @@ def _canvas(prepared: Prepared, scale: float, window: Box, colour: NDArray[np.ui
     left, right = _visible_range(photo.x0, photo.x1, window.x0, window.x1)
     top, bottom = _visible_range(photo.y0, photo.y1, window.y0, window.y1)
     region = geometry.to_photo(_scale_about_centre(Box(left, top, right, bottom), 1 / scale, geometry))
-    visible = _resample(prepared.photo, region.clip((height, width)), (right - left, bottom - top))
+    box = region.clip((height, width))
+    visible = _resample(prepared.photo, box, (right - left, bottom - top), preprocessing)
     x, y = np.arange(window.x0, window.x1, dtype=int), np.arange(window.y0, window.y1, dtype=int)
     # Indices clipped to the photo repeat its edge pixels.
     canvas: Rgb = visible[y.clip(top, bottom - 1) - top][:, x.clip(left, right - 1) - left]
@@ -158,11 +178,11 @@ def _visible_range(start: float, end: float, window_start: float, window_end: fl
     return lowest, max(min(last, int(window_end)), lowest + 1)
 
 
-def _resample(photo: Rgb, region: Box, size: tuple[int, int]) -> Rgb:
+def _resample(photo: Rgb, region: Box, size: tuple[int, int], preprocessing: Preprocessing) -> Rgb:
     """Resample a region of the photo to `size` (width, height), with the filter of `prepare`."""
     image = Image.fromarray(photo)
     box = (region.x0, region.y0, region.x1, region.y1)
-    return np.array(image.resize(size, Image.Resampling.BILINEAR, box=box))
+    return np.array(image.resize(size, preprocessing.resampling, box=box))
 
 
 def _interpolate(canvas: Rgb, matrix: NDArray[np.float64], size: tuple[int, int]) -> Rgb:

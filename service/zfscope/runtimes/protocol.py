@@ -42,7 +42,7 @@ class Runtime(Protocol):
         ...
 
     def forward(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return class scores (logits), (N, classes), of preprocessed images, float32 (N, 3, H, W).
+        """Return class scores (logits), (N, classes), of preprocessed images, float32 (N, C, H, W).
 
         Raises InputError if the type or size of the images does not match the network.
         """

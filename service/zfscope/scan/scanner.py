@@ -20,7 +20,7 @@ from zfscope.scan.plan import ScanPlan
 
 @dataclass(frozen=True, eq=False)
 class ScanInput:
-    """A photo as network input, float32 (3, H, W) normalised, and the BLAKE2b of its file."""
+    """A photo as network input, float32 (C, H, W) normalised, and the BLAKE2b of its file."""
 
     pixels: NDArray[np.float32]
     digest: bytes
@@ -41,8 +41,7 @@ class Scanner:
 
         Required before the scanner is sent to another process: only graphs that have run are pickled.
         """
-        side = self.preprocessing.crop
-        self._maxima(np.zeros((1, 3, side, side), np.float32))
+        self._maxima(np.zeros((1, *self._shape), np.float32))
 
     def scan(self, batch: ScanBatch) -> PartialResult:
         """Read, prepare and run the photos of a batch. Thread-safe.
@@ -50,8 +49,7 @@ class Scanner:
         The row of a photo that cannot be used stays zero, as do missing rows of the last batch, so that the
         results of other photos do not depend on it.
         """
-        side = self.preprocessing.crop
-        images, records = np.zeros((BATCH, 3, side, side), np.float32), np.zeros(BATCH, RECORD)
+        images, records = np.zeros((BATCH, *self._shape), np.float32), np.zeros(BATCH, RECORD)
         faults = dict(self._fill(batch, images, records))
         maxima = self._maxima(images)
         faults |= {row: fault for row, fault in _overflows(maxima) if row not in faults}
@@ -71,6 +69,11 @@ class Scanner:
             ),
             layers=parts if used else {},
         )
+
+    @property
+    def _shape(self) -> tuple[int, int, int]:
+        """Shape of a network input: (C, H, W)."""
+        return self.preprocessing.channel_count, self.preprocessing.crop, self.preprocessing.crop
 
     def _maxima(self, images: NDArray[np.float32]) -> Mapping[str, MapMaxima]:
         return self.runtime.map_maxima(images, self.plan.layers, sums=self.plan.sums)

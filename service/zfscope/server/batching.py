@@ -26,7 +26,7 @@ _SCORES = ""
 
 @dataclass(frozen=True, eq=False)
 class _QueuedImage:
-    """Image of a request, float32 (3, H, W), with the future of its outputs.
+    """Image of a request, float32 (C, H, W), with the future of its outputs.
 
     names: requested layers, or only _SCORES. queued_at: value of time.perf_counter().
     """
@@ -86,7 +86,7 @@ class Batcher:
         self._queues: dict[LoadedModel, _ModelQueue] = {}
 
     async def forward(self, loaded: LoadedModel, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the class scores (logits), (N, classes), of images: float32 (N, 3, H, W), normalised.
+        """Return the class scores (logits), (N, classes), of images: float32 (N, C, H, W), normalised.
 
         Cancellation drops images that are still queued. Raises InputError for images that do not fit the
         model, Busy if the model's queue is full, NotReady during shutdown, and the runtime's exceptions for

@@ -25,6 +25,8 @@ from zfscope.results import Notice
 
 MANIFEST = "model.json"
 WEIGHTS = "weights.safetensors"
+# Version that is written; version 1 has no interpolation (bilinear) and only networks of three channels.
+FORMAT_VERSION: Literal[2] = 2
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 _FILE_PART = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")
 
@@ -108,7 +110,7 @@ class Manifest(_ManifestPart):
     score, or a file name could point outside the model's folder.
     """
 
-    format_version: Literal[1] = 1
+    format_version: Literal[1, 2] = FORMAT_VERSION
     name: str = Field(pattern=NAME_PATTERN)
     version: PositiveInt
     summary: str
@@ -138,10 +140,11 @@ class Manifest(_ManifestPart):
 
     @model_validator(mode="after")
     def _photos_fit_the_network(self) -> "Manifest":
-        if self.network.input_channels != 3:
+        channels, steps = self.network.input_channels, self.preprocessing
+        if channels != steps.channel_count:
             raise ValueError(
-                f"the network's input_channels is {self.network.input_channels}, but photos have 3 channels "
-                "(red, green and blue): use a network whose input_channels is 3"
+                f"the network's input_channels is {channels}, but the preprocessing's channels are "
+                f"'{steps.channels}'; allowed: 3 with RGB or BGR, 1 with grey"
             )
         if self.network.input_size != self.preprocessing.crop:
             raise ValueError(

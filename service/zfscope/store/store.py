@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from zfscope.errors import DamagedModel, InputError, NotFound
-from zfscope.images.preprocess import Preprocessing
+from zfscope.images.normalise import Preprocessing, mean_image_shapes
 from zfscope.networks.spec import NetworkSpec, convolutional_part, tensor_shapes
 from zfscope.results import Notice
 from zfscope.store.integrity import (
@@ -44,7 +44,7 @@ class _StoreSettings(BaseModel):
 class Model:
     """A loaded model. It is immutable: requests share it without locks.
 
-    weights: verified; the network is built on first use. mean_image: float32 (3, H, W) in pixel units,
+    weights: verified; the network is built on first use. mean_image: float32 (C, H, W) in pixel units,
     read-only; None if the preprocessing subtracts a mean per channel. folder: source folder; None for a
     model that is not from a store. indexes: folder of its indexes; None for the `indexes` subfolder.
     """
@@ -317,9 +317,9 @@ def _check_mean_image(manifest: Manifest, mean_image: NDArray[np.float32] | None
             else "the preprocessing subtracts no mean image, but the file has one"
         )
         raise DamagedModel(f"{manifest.title}: '{WEIGHTS}': {mismatch}")
-    sides = (manifest.preprocessing.centre, manifest.preprocessing.crop)
-    if mean_image is not None and mean_image.shape not in [(3, side, side) for side in sides]:
-        allowed = " or ".join(str((3, side, side)) for side in dict.fromkeys(sides))
+    shapes = mean_image_shapes(manifest.preprocessing)
+    if mean_image is not None and mean_image.shape not in shapes:
+        allowed = " or ".join(map(str, shapes))
         raise DamagedModel(
             f"{manifest.title}: '{WEIGHTS}': the mean image has shape {mean_image.shape}; allowed: {allowed}"
         )

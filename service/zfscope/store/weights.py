@@ -82,7 +82,7 @@ class Weights:
 
 
 def pack_weights(network: "Network", mean_image: NDArray[np.float32] | None = None) -> bytes:
-    """Return a network's weights as safetensors in float16, with the mean image (3, H, W) in float32.
+    """Return a network's weights as safetensors in float16, with the mean image (C, H, W) in float32.
 
     Raises ValueError if a weight is not finite in float16.
     """

@@ -13,7 +13,15 @@ from zfscope.errors import CannotWrite, InputError
 from zfscope.files import make_folder, staging_folder, write_file, writing
 from zfscope.networks.spec import tensor_shapes
 from zfscope.store.integrity import list_files, sha256
-from zfscope.store.manifest import MANIFEST, NAME_PATTERN, WEIGHTS, Checkpoint, Manifest, validate_file_name
+from zfscope.store.manifest import (
+    FORMAT_VERSION,
+    MANIFEST,
+    NAME_PATTERN,
+    WEIGHTS,
+    Checkpoint,
+    Manifest,
+    validate_file_name,
+)
 from zfscope.store.weights import check_arrays, pack_weights, parse_arrays
 
 if TYPE_CHECKING:
@@ -35,7 +43,7 @@ def write_model(
 
     manifest: `files` and `checkpoints` are filled in here. checkpoints: safetensors files by epoch, to be
     copied. extra_files: contents by file name (history, pictures, model card). mean_image: float32
-    (3, H, W). Raises CannotWrite, and InputError if the version already exists or if the weights do not
+    (C, H, W). Raises CannotWrite, and InputError if the version already exists or if the weights do not
     match the manifest.
     """
     target = store_root / manifest.name / str(manifest.version)
@@ -90,7 +98,9 @@ def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
     atomically.
     """
     hashes = {file: sha256((folder / file).read_bytes()) for file in list_files(folder) if file != MANIFEST}
-    updated = Manifest.model_validate({**manifest.model_dump(), "files": hashes})
+    updated = Manifest.model_validate(
+        {**manifest.model_dump(), "format_version": FORMAT_VERSION, "files": hashes}
+    )
     write_file(folder / MANIFEST, (updated.model_dump_json(indent=2) + "\n").encode(), durable=True)
     return updated
 

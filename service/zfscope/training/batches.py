@@ -40,12 +40,12 @@ class Batches:
         return max(1, len(self.targets) // self.recipe.batch)
 
     def sample(self, count: int) -> Tensor:
-        """Return the centre crops of `count` evenly spaced photos: (count, 3, H, W), normalised."""
+        """Return the centre crops of `count` evenly spaced photos: (count, C, H, W), normalised."""
         indices = np.linspace(0, len(self.targets) - 1, count).astype(int)
         return crops(self.squares[indices], self.preprocessing, self.mean_image, "centre")[0]
 
     def epoch(self, epoch: int, phase: Phase, *, first_step: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield an epoch's batches from `first_step` on: (photos (N, 3, H, W) normalised, classes (N,))."""
+        """Yield an epoch's batches from `first_step` on: (photos (N, C, H, W) normalised, classes (N,))."""
         order = np.random.default_rng((self.seed, epoch)).permutation(len(self.targets))
 
         def batch(step: int) -> tuple[Tensor, Tensor]:
@@ -68,7 +68,7 @@ class Batches:
             photo = normalise(extract_crops(square, at, steps.crop), steps, self.mean_image, at=at)
         else:
             size, area = phase.size or steps.crop, (phase.smallest_crop, phase.largest_crop)
-            photo = normalise(random_crop(square, size, area, generator), steps)
+            photo = normalise(random_crop(square, size, area, generator, steps.resampling), steps)
         return photo[..., ::-1] if generator.random() < 0.5 else photo
 
 
@@ -79,7 +79,7 @@ def extract_crops(squares: Pixels, at: tuple[int, int], size: int) -> Pixels:
 
 
 def channels_last(photos: NDArray[np.float32]) -> Tensor:
-    """Return photos (N, 3, H, W) as a tensor in channels-last memory format, fastest for convolutions."""
+    """Return photos (N, C, H, W) as a tensor in channels-last memory format, fastest for convolutions."""
     return torch.from_numpy(photos).contiguous(memory_format=torch.channels_last)
 
 
@@ -88,7 +88,7 @@ def crops(
 ) -> list[Tensor]:
     """Return normalised crops of squares (N, side, side, 3): the centre crop, or the paper's ten.
 
-    Each element has shape (N, 3, crop, crop).
+    Each element has shape (N, C, crop, crop).
     """
     views = [
         channels_last(
@@ -108,15 +108,19 @@ def mean_image(squares: Pixels) -> NDArray[np.float32]:
 
 
 def random_crop(
-    square: Pixels, size: int, area: tuple[float, float], generator: np.random.Generator
+    square: Pixels,
+    size: int,
+    area: tuple[float, float],
+    generator: np.random.Generator,
+    resampling: Image.Resampling,
 ) -> Pixels:
     """Return a random square crop, resized to `size` pixels.
 
-    area: range of the crop's area, as a fraction of the photo's.
+    area: range of the crop's area, as a fraction of the photo's. resampling: filter of the resizing.
     """
     full_side = square.shape[0]
     side = full_side * np.sqrt(generator.uniform(*area))
     x, y = generator.uniform(0, full_side - side, size=2)
     photo = Image.fromarray(square)
-    resized = photo.resize((size, size), Image.Resampling.BILINEAR, box=(x, y, x + side, y + side))
+    resized = photo.resize((size, size), resampling, box=(x, y, x + side, y + side))
     return np.asarray(resized)

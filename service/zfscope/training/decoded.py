@@ -95,6 +95,7 @@ def cached_photos(
     settings = {
         "short_side": preprocessing.short_side,
         "centre": preprocessing.centre,
+        **_stated_interpolation(preprocessing),
         "classes": list(photos.classes),
     }
     record = read_record(_record_path(cache), settings)
@@ -114,6 +115,12 @@ def cached_photos(
                 f"'{cache}' is damaged: its checksum differs from the recorded one; decoding all photos again"
             )
     return _map_pixels(cache, _decode(photos, preprocessing, cache, settings, advance), photos, preprocessing)
+
+
+def _stated_interpolation(preprocessing: Preprocessing) -> dict[str, str]:
+    """Return the setting of the filter; none for bilinear, which records of older versions do not state."""
+    interpolation = preprocessing.interpolation
+    return {} if interpolation == "bilinear" else {"interpolation": interpolation}
 
 
 def _check_not_started(cache: Path, changes: Changes, limits: str, *, run_started: bool) -> None:

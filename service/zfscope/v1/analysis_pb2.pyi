@@ -532,7 +532,7 @@ class Projection(_message.Message):
 
     @_builtins.property
     def tensor(self) -> _tensor_pb2.Tensor:
-        """The projection: float32, (3, rows, columns) in the size and channel order of the network's input, signed.
+        """The projection: float32, (channels, rows, columns) in the size and channel order of the network's input, signed.
         Unset if tensors were not requested.
         """
 
@@ -894,7 +894,7 @@ class OccludedMap(_message.Message):
 
     @_builtins.property
     def projection(self) -> _tensor_pb2.Tensor:
-        """float32, (3, rows, columns): projection of the map's strongest unit in the photo without occlusion."""
+        """float32, (channels, rows, columns): projection of the map's strongest unit in the photo without occlusion."""
 
     @_builtins.property
     def control_projection(self) -> _tensor_pb2.Tensor:
@@ -1748,7 +1748,7 @@ class TopKResponse(_message.Message):
 
     @_builtins.property
     def projections(self) -> _tensor_pb2.Tensor:
-        """float32, (maps, photos, 3, size, size): projections in the channel order of the network's input, signed.
+        """float32, (maps, photos, channels, size, size): projections in the channel order of the network's input, signed.
         The size is the side of the layer's receptive field, or of the network's input if that is smaller, as in
         a fully connected layer. Zero outside of the network's crop of the photo, and for a record without a
         projection. Unset unless tensors were requested, like `patches`.
@@ -2053,7 +2053,7 @@ class EvolveResponse(_message.Message):
 
     @_builtins.property
     def projections(self) -> _tensor_pb2.Tensor:
-        """float32, (maps, epochs, 3, size, size): projections in the channel order of the network's input, signed.
+        """float32, (maps, epochs, channels, size, size): projections in the channel order of the network's input, signed.
         The size is the side of the layer's receptive field, or of the network's input if that is smaller. Zero
         outside of the network's crop of the photo, and for a record without a projection. Unset unless tensors
         were requested, like `patches`.

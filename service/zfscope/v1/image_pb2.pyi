@@ -31,11 +31,11 @@ class _TensorScaleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TensorSca
     order, as GetModel describes. Values that no photo can have cause a warning.
     """
     TENSOR_SCALE_PIXELS_255: _TensorScale.ValueType  # 2
-    """Pixels from 0 to 255, RGB, float32 or uint8, which the service normalises. Values outside of the range
+    """Pixels from 0 to 255, RGB or grey, float32 or uint8, which the service normalises. Values outside of the range
     are an error.
     """
     TENSOR_SCALE_PIXELS_1: _TensorScale.ValueType  # 3
-    """Pixels from 0 to 1, RGB, float32, which the service normalises. Values outside of the range are an error."""
+    """Pixels from 0 to 1, RGB or grey, float32, which the service normalises. Values outside of the range are an error."""
 
 class TensorScale(_TensorScale, metaclass=_TensorScaleEnumTypeWrapper):
     """Scale of the values of an image tensor."""
@@ -47,11 +47,11 @@ TENSOR_SCALE_NORMALISED: TensorScale.ValueType  # 1
 order, as GetModel describes. Values that no photo can have cause a warning.
 """
 TENSOR_SCALE_PIXELS_255: TensorScale.ValueType  # 2
-"""Pixels from 0 to 255, RGB, float32 or uint8, which the service normalises. Values outside of the range
+"""Pixels from 0 to 255, RGB or grey, float32 or uint8, which the service normalises. Values outside of the range
 are an error.
 """
 TENSOR_SCALE_PIXELS_1: TensorScale.ValueType  # 3
-"""Pixels from 0 to 1, RGB, float32, which the service normalises. Values outside of the range are an error."""
+"""Pixels from 0 to 1, RGB or grey, float32, which the service normalises. Values outside of the range are an error."""
 Global___TensorScale: _TypeAlias = TensorScale  # noqa: Y015
 
 @_typing.final
@@ -76,7 +76,8 @@ class Image(_message.Message):
     """Scale of the values of `tensor`. Must be unset for `encoded`."""
     @_builtins.property
     def tensor(self) -> _tensor_pb2.Tensor:
-        """Input of the network: (3, H, W) or (1, 3, H, W) in the model's input size, all values finite.
+        """Input of the network: (C, H, W) or (1, C, H, W) in the model's input size, all values finite. C is 3,
+        or 1 for a model that reads grey levels.
         `tensor_scale` states the scale of the values; the default is float32, in the model's channel order,
         mean subtracted.
         """

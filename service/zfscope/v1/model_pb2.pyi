@@ -31,9 +31,11 @@ class _ChannelOrderEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ChannelO
     """Red, green, blue."""
     CHANNEL_ORDER_BGR: _ChannelOrder.ValueType  # 2
     """Blue, green, red."""
+    CHANNEL_ORDER_GREY: _ChannelOrder.ValueType  # 3
+    """One channel: the luma of red, green and blue (ITU-R 601)."""
 
 class ChannelOrder(_ChannelOrder, metaclass=_ChannelOrderEnumTypeWrapper):
-    """Order of the colour channels in the network's input."""
+    """Channels of the network's input."""
 
 CHANNEL_ORDER_UNSPECIFIED: ChannelOrder.ValueType  # 0
 """Never sent."""
@@ -41,7 +43,41 @@ CHANNEL_ORDER_RGB: ChannelOrder.ValueType  # 1
 """Red, green, blue."""
 CHANNEL_ORDER_BGR: ChannelOrder.ValueType  # 2
 """Blue, green, red."""
+CHANNEL_ORDER_GREY: ChannelOrder.ValueType  # 3
+"""One channel: the luma of red, green and blue (ITU-R 601)."""
 Global___ChannelOrder: _TypeAlias = ChannelOrder  # noqa: Y015
+
+class _Interpolation:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _InterpolationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Interpolation.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    INTERPOLATION_UNSPECIFIED: _Interpolation.ValueType  # 0
+    """Never sent by services that know the field; older services resample with BILINEAR."""
+    INTERPOLATION_BILINEAR: _Interpolation.ValueType  # 1
+    """Triangle filter."""
+    INTERPOLATION_BICUBIC: _Interpolation.ValueType  # 2
+    """Cubic filter with a = -0.5."""
+    INTERPOLATION_NEAREST: _Interpolation.ValueType  # 3
+    """The nearest pixel."""
+    INTERPOLATION_LANCZOS: _Interpolation.ValueType  # 4
+    """Lanczos filter of three lobes."""
+
+class Interpolation(_Interpolation, metaclass=_InterpolationEnumTypeWrapper):
+    """Filter that resamples a photo; all but NEAREST are widened for antialiasing if the photo shrinks."""
+
+INTERPOLATION_UNSPECIFIED: Interpolation.ValueType  # 0
+"""Never sent by services that know the field; older services resample with BILINEAR."""
+INTERPOLATION_BILINEAR: Interpolation.ValueType  # 1
+"""Triangle filter."""
+INTERPOLATION_BICUBIC: Interpolation.ValueType  # 2
+"""Cubic filter with a = -0.5."""
+INTERPOLATION_NEAREST: Interpolation.ValueType  # 3
+"""The nearest pixel."""
+INTERPOLATION_LANCZOS: Interpolation.ValueType  # 4
+"""Lanczos filter of three lobes."""
+Global___Interpolation: _TypeAlias = Interpolation  # noqa: Y015
 
 @_typing.final
 class ListModelsRequest(_message.Message):
@@ -311,6 +347,7 @@ class Preprocessing(_message.Message):
     CHANNELS_FIELD_NUMBER: _builtins.int
     MEAN_FIELD_NUMBER: _builtins.int
     STD_FIELD_NUMBER: _builtins.int
+    INTERPOLATION_FIELD_NUMBER: _builtins.int
     short_side_px: _builtins.int
     """Length in pixels to which the photo's shorter side is resized. 0 means no resizing."""
     centre_px: _builtins.int
@@ -318,16 +355,18 @@ class Preprocessing(_message.Message):
     crop_px: _builtins.int
     """Side of the network's square input, in pixels, 1 or more."""
     channels: Global___ChannelOrder.ValueType
-    """Order of the channels in the network's input."""
+    """Channels of the network's input, and their order."""
+    interpolation: Global___Interpolation.ValueType
+    """Filter that resizes the photo."""
     @_builtins.property
     def mean(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """Mean that is subtracted from each channel, on a scale of 0 to 255, in the order of `channels`: 3 values.
-        Empty means a mean image, stored with the weights.
+        """Mean that is subtracted from each channel, on a scale of 0 to 255, in the order of `channels`: one value
+        per channel, 3 or 1. Empty means a mean image, stored with the weights.
         """
 
     @_builtins.property
     def std(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """Divisor of each channel after that, on the same scale and in the same order: 3 values."""
+        """Divisor of each channel after that, on the same scale and in the same order: one value per channel."""
 
     def __init__(
         self,
@@ -338,10 +377,11 @@ class Preprocessing(_message.Message):
         channels: Global___ChannelOrder.ValueType = ...,
         mean: _abc.Iterable[_builtins.float] | None = ...,
         std: _abc.Iterable[_builtins.float] | None = ...,
+        interpolation: Global___Interpolation.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["centre_px", b"centre_px", "channels", b"channels", "crop_px", b"crop_px", "mean", b"mean", "short_side_px", b"short_side_px", "std", b"std"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["centre_px", b"centre_px", "channels", b"channels", "crop_px", b"crop_px", "interpolation", b"interpolation", "mean", b"mean", "short_side_px", b"short_side_px", "std", b"std"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -7,8 +7,8 @@ from google.protobuf.descriptor import EnumDescriptor
 
 from zfscope.errors import InputError
 
-# Enums whose names stay upper case: RGB.
-_UPPER_CASE = frozenset({"zfscope.v1.ChannelOrder"})
+# Names that stay upper case, unlike `grey` next to them.
+_UPPER_CASE = frozenset({"RGB", "BGR"})
 
 
 def enum_from_wire(enum: EnumDescriptor, value: int, *, field: str) -> str | None:
@@ -46,7 +46,6 @@ def _unknown_value(enum: EnumDescriptor, value: int, field: str) -> InputError:
 @cache
 def _value_names(enum: EnumDescriptor) -> dict[int, str | None]:
     prefix = enum.values_by_number[0].name.removesuffix("UNSPECIFIED")
-    names = {value.number: value.name.removeprefix(prefix) for value in enum.values}
-    if enum.full_name not in _UPPER_CASE:
-        names = {number: name.lower() for number, name in names.items()}
-    return {number: name if number else None for number, name in names.items()}
+    names = {value.number: value.name.removeprefix(prefix) for value in enum.values if value.number}
+    typed = {number: name if name in _UPPER_CASE else name.lower() for number, name in names.items()}
+    return {0: None, **typed}

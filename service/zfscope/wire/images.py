@@ -31,7 +31,7 @@ class PreprocessedModel(Protocol):
 
 
 class Pixels(NamedTuple):
-    """Network input, float32 (N, 3, H, W), with the photo's size (height, width) and warnings about it."""
+    """Network input, float32 (N, C, H, W), with the photo's size (height, width) and warnings about it."""
 
     pixels: NDArray[np.float32]
     size: tuple[int, int]

@@ -67,10 +67,17 @@ def test_the_picture_explains_its_grey_levels() -> None:
     assert individual == "each filter on its own scale, at most 4: symmetric linear; 128 grey = 0"
 
 
-@pytest.mark.parametrize("shape", [(0, 3, 7, 7), (4, 1, 7, 7), (3, 7, 7)])
-def test_arrays_that_are_not_filters_of_three_colours_are_rejected(shape: tuple[int, ...]) -> None:
-    with pytest.raises(InputError, match=r"filters of shape .*; expected \(n, 3, rows, columns\)"):
+@pytest.mark.parametrize("shape", [(0, 3, 7, 7), (4, 2, 7, 7), (3, 7, 7)])
+def test_arrays_that_are_not_filters_of_an_image_are_rejected(shape: tuple[int, ...]) -> None:
+    expected = r"filters of shape .*; expected \(n, 3, rows, columns\) or \(n, 1, rows, columns\)"
+    with pytest.raises(InputError, match=expected):
         filter_grid(np.zeros(shape), "individual", width_px=60)
+
+
+def test_filters_of_one_channel_are_drawn_in_grey() -> None:
+    grey = np.random.default_rng(3).normal(size=(4, 1, 5, 5))
+    drawn = filter_grid(grey, "common", width_px=60).rgb
+    np.testing.assert_array_equal(drawn, filter_grid(grey.repeat(3, axis=1), "common", width_px=60).rgb)
 
 
 @pytest.mark.parametrize(("y", "x"), [(10, 12), (0, 0), (19, 29)])

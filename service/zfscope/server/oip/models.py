@@ -44,7 +44,7 @@ def outputs_of(manifest: Manifest) -> dict[str, Shape]:
 
 @dataclass(frozen=True, eq=False)
 class InferRequest:
-    """A valid request. pixels: the network's input, (N, 3, H, W)."""
+    """A valid request. pixels: the network's input, (N, C, H, W)."""
 
     loaded: LoadedModel
     pixels: Floats
@@ -139,7 +139,7 @@ def _check_answer(images: int, requested: Sequence[Shape], limit: int) -> None:
 def _pixels(
     backend: Backend, sent: ImageInput, model: Model, cancel: CallCancellation, scale: TensorScale
 ) -> tuple[Floats, tuple[Notice, ...]]:
-    """Return the network's input, (N, 3, H, W), and warnings; decoded photos are not kept."""
+    """Return the network's input, (N, C, H, W), and warnings; decoded photos are not kept."""
     pixels, warnings = [], list(model.warnings)
     if sent.name == INPUT:
         mean = model.mean_image

@@ -69,8 +69,8 @@ def model_card(manifest: Manifest, notes: tuple[str, ...]) -> str:
             f"{origin.licence or 'not stated'}; of the data: {origin.data_licence or 'not stated'}.\n",
             "## What it is\n",
             f"Classes: {_classes(manifest.labels)}.\n",
-            f"Input: short side {steps.short_side}, crop {steps.crop}, {steps.channels} minus {mean}, "
-            f"divided by {std}. Weights are stored in half precision.\n",
+            f"Input: short side {steps.short_side} ({steps.interpolation}), crop {steps.crop}, "
+            f"{steps.channels} minus {mean}, divided by {std}. Weights are stored in half precision.\n",
             *(f"{note}\n" for note in notes),
             "Its accuracy has not been measured here.\n",
         ]
