@@ -167,6 +167,14 @@ def test_recomputing_what_an_occlusion_changes_equals_whole_passes(
     assert full.map.projection.shape == planes_of(name)
 
 
+def test_windows_fit_the_input_unless_they_are_named(clients: Clients) -> None:
+    for client in clients:
+        answer = client.occlude(PHOTOS[0], model="grey-28", layer="relu2", tensors=True)
+        assert answer.windows == 25**2  # windows of 4 pixels, every pixel
+        assert answer.positions is not None
+        assert answer.positions[:, 2:].tolist() == [[4, 4]] * 625
+
+
 def test_an_occluded_window_holds_the_fill_in_grey(clients: Clients, model: Model, name: str) -> None:
     """The value of one window that covers the crop is that of an image of the fill."""
     planes, fill = np.zeros((60, 80, 3), np.uint8), (255, 128, 0)

@@ -67,7 +67,7 @@ class Occlude:
         if regions := params.boxes or params.masks:
             return others + len(regions)
         side = model.preprocessing.crop
-        return others + len(window_starts(side, params.window, params.stride)) ** 2
+        return others + len(window_starts(side, *params.sizes(side))) ** 2
 
     def analyze(self, context: Context, params: OccludeParams) -> Analysis:
         """Occlude windows of the photo's first crop.

@@ -132,6 +132,7 @@ def _kind(params: OccludeParams) -> str:
 
 def _subtitle(run: OcclusionRun) -> str:
     params, kind = run.params, _kind(run.params)
-    size = f" of {params.window} px, every {params.stride} px" if kind == "windows" else ""
+    window, stride = params.sizes(run.model.spec.input_size)
+    size = f" of {window} px, every {stride} px" if kind == "windows" else ""
     text = f"{len(run.windows)} {kind}{size}, fill: {params.fill}"
     return f"{text}; each pixel shows the mean over the {kind} that occlude it"

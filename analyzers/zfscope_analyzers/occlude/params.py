@@ -1,7 +1,7 @@
 """Parameters of the occlusion analysis."""
 
 import base64
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import (
     BeforeValidator,
@@ -34,16 +34,25 @@ MaskFile = Annotated[
 ]
 
 
+class WindowSizes(NamedTuple):
+    """Side of the occluding square, and distance between two of them, in pixels of the network's input."""
+
+    window: int
+    stride: int
+
+
 class OccludeParams(Params):
     """Windows to occlude, and the classes and feature map to watch."""
 
-    window: PositiveInt = Field(
-        default=32, description="Side of the occluding square in pixels of the network's input."
+    window: PositiveInt | None = Field(
+        default=None,
+        description="Side of the occluding square in pixels of the network's input; unset: 1/7 of the "
+        "input's side, 32 of 224.",
     )
-    stride: PositiveInt = Field(
-        default=8,
-        validate_default=True,
-        description="Distance between windows in pixels of the network's input; at most `window`.",
+    stride: PositiveInt | None = Field(
+        default=None,
+        description="Distance between windows in pixels of the network's input, at most `window`; unset: "
+        "1/28 of the input's side, 8 of 224.",
     )
     masks: tuple[MaskFile, ...] = Field(
         default=(),
@@ -92,6 +101,14 @@ class OccludeParams(Params):
         "theirs. Empty: all layers.",
     )
 
+    def sizes(self, side: int) -> WindowSizes:
+        """Return the window and the stride for a network whose input has this side, in pixels.
+
+        The defaults fit to each other and to a value that is set.
+        """
+        window = self.window or max(round(side / 7), self.stride or 1)
+        return WindowSizes(window, self.stride or min(max(round(side / 28), 1), window))
+
     @field_validator("boxes")
     @classmethod
     def _reject_boxes_with_masks(
@@ -103,9 +120,9 @@ class OccludeParams(Params):
 
     @field_validator("stride")
     @classmethod
-    def _require_overlap(cls, stride: int, info: ValidationInfo) -> int:
-        window = info.data.get("window", stride)
-        if stride > window:
+    def _require_overlap(cls, stride: int | None, info: ValidationInfo) -> int | None:
+        window = info.data.get("window")
+        if stride and window and stride > window:
             raise ValueError(
                 f"stride {stride} is larger than window {window}: some pixels would never be occluded"
             )

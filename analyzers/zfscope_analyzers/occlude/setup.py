@@ -96,7 +96,8 @@ def prepare_run(context: Context, params: OccludeParams) -> OcclusionRun:
     else:
         unit = strongest_unit(traced, params.layer, 0, params.map)
     fill_view = input_colours(
-        fill_image(prepared.views[0], params.fill, blur_px=params.window / 2), model.preprocessing
+        fill_image(prepared.views[0], params.fill, blur_px=params.sizes(model.spec.input_size).window / 2),
+        model.preprocessing,
     )
     fill_pixels = normalise(fill_view, model.preprocessing, model.mean_image)
     return OcclusionRun(
@@ -138,19 +139,20 @@ def class_values(logits: NDArray[np.float32], kind: str) -> NDArray[np.float64]:
 
 def _windows(context: Context, params: OccludeParams) -> Sequence[OcclusionWindow]:
     prepared = context.images[0]
-    height, width = prepared.views.shape[1:3]
     if params.boxes:
         return [_window_from_box(box, index, prepared) for index, box in enumerate(params.boxes)]
     if params.masks:
         return list(_windows_from_masks(context, params.masks))
-    if params.window > min(height, width):
-        raise InputError(
-            f"window is {params.window}; allowed: 1 to {min(height, width)} (the network reads "
-            f"{width} x {height} pixels)",
-            field="window",
+    side = context.model.spec.input_size
+    sizes = params.sizes(side)
+    if sizes.window > side:
+        field = "window" if params.window else "stride"
+        message = (
+            f"{field} is {sizes.window}; allowed: 1 to {side} (the network reads {side} x {side} pixels)"
         )
-    rows, columns = (window_starts(side, params.window, params.stride) for side in (height, width))
-    return [OcclusionWindow(y, x, params.window, params.window) for y in rows for x in columns]
+        raise InputError(message, field=field)
+    starts = window_starts(side, *sizes)
+    return [OcclusionWindow(y, x, sizes.window, sizes.window) for y in starts for x in starts]
 
 
 def _window_from_box(box: PhotoBox, index: int, prepared: Prepared) -> OcclusionWindow:

@@ -133,8 +133,10 @@ class InvarianceOptions(AnalysisOptions, total=False):
 class OccludeOptions(AnalysisOptions, total=False):
     """Options of the analysis.
 
-    window: Side of the occluding square in pixels of the network's input. Default: 32.
-    stride: Distance between windows in pixels of the network's input; at most `window`. Default: 8.
+    window: Side of the occluding square in pixels of the network's input; unset: 1/7 of the input's
+        side, 32 of 224.
+    stride: Distance between windows in pixels of the network's input, at most `window`; unset: 1/28 of
+        the input's side, 8 of 224.
     masks: Masks to occlude instead of a sliding window: image files of the photo's size; pixels lighter
         than 127 are occluded.
     boxes: Boxes to occlude instead of a sliding window, in photo pixels.

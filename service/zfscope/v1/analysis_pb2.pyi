@@ -609,11 +609,12 @@ class OccludeRequest(_message.Message):
     """The model's version, 1 or more. Unset means the newest."""
     window: _builtins.int
     """Side of the occluding square in pixels of the network's input, from 1 to the side of the input. Unset
-    means 32.
+    means 1/7 of that side, 32 of 224, or `stride` if that is larger.
     """
     stride: _builtins.int
     """Distance between neighbouring windows in pixels of the network's input, from 1 to `window`; the last
-    window is moved to the edge, so that every pixel is occluded at least once. Unset means 8.
+    window is moved to the edge, so that every pixel is occluded at least once. Unset
+    means 1/28 of the input's side, 8 of 224, or `window` if that is smaller.
     """
     fill: _builtins.str
     """Fill of the occluded pixels, before preprocessing: "grey" (128), "mean" (mean colour of the part of this

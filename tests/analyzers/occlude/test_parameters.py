@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.analyzers.occlude.conftest import OCCLUDE, analyze, box, mask_file
+from tests.analyzers.occlude.conftest import analyze, box, mask_file
 from zfscope.analysis.contract import Context
-from zfscope.analysis.run import read_params
 from zfscope.errors import InputError, NotFound
 from zfscope_analyzers.occlude import setup
+from zfscope_analyzers.occlude.params import OccludeParams
 
 GOOD_MASK = mask_file(np.ones((48, 60), bool))
 
@@ -29,7 +29,13 @@ GOOD_MASK = mask_file(np.ones((48, 60), bool))
         ({"stride": 0}, InputError, "stride", "stride is 0"),
         ({"window": 5, "stride": 8}, InputError, "stride", "stride 8 is larger than window 5"),
         ({"window": 0, "stride": 8}, InputError, "window", "window is 0"),
-        ({"stride": 9}, InputError, "stride", "stride 9 is larger than window 8: some pixels would"),
+        ({"window": 8, "stride": 9}, InputError, "stride", "stride 9 is larger than window 8: some pixels"),
+        (
+            {"window": None, "stride": 33},
+            InputError,
+            "stride",
+            "stride is 33; allowed: 1 to 32 \\(the network reads 32 x 32 pixels\\)",
+        ),
         (
             {"classes": ["ant", "wolf"]},
             NotFound,
@@ -96,7 +102,24 @@ def test_invalid_regions_are_rejected_before_any_pass(
     assert re.fullmatch(field, caught.value.field)
 
 
-def test_the_default_stride_must_not_exceed_a_small_window() -> None:
-    with pytest.raises(InputError, match="stride 8 is larger than window 4") as caught:
-        read_params(OCCLUDE, {"window": 4})
-    assert caught.value.field == "stride"
+@pytest.mark.parametrize(
+    ("side", "parameters", "sizes"),
+    [
+        (224, {}, (32, 8)),
+        (227, {}, (32, 8)),
+        (299, {}, (43, 11)),
+        (512, {}, (73, 18)),
+        (96, {}, (14, 3)),
+        (28, {}, (4, 1)),
+        (3, {}, (1, 1)),
+        (224, {"window": 64}, (64, 8)),
+        (224, {"window": 4}, (4, 4)),
+        (224, {"stride": 16}, (32, 16)),
+        (224, {"stride": 40}, (40, 40)),
+        (28, {"window": 13, "stride": 13}, (13, 13)),
+    ],
+)
+def test_windows_are_proportional_to_the_input_unless_set(
+    side: int, parameters: dict[str, int], sizes: tuple[int, int]
+) -> None:
+    assert OccludeParams(**parameters).sizes(side) == sizes
