@@ -61,8 +61,8 @@ class AnalysisOptions(CallOptions, total=False):
 '''
 
 
-# Return types of the methods other than the answers of typed analyses.
-_OTHER_ANSWERS = {"Analyzed", "AnalyzerInfo", "Classification", "ModelInfo", "ModelSummary"}
+# Return types of the methods other than the results of typed analyses.
+_OTHER_RESULTS = {"Analyzed", "AnalyzerInfo", "Classification", "ModelInfo", "ModelSummary"}
 _ASYNC_HEAD = """from zfscope.client.calls import AnalysisRequest, UnaryCall
 from zfscope.client.photos import Photo
 
@@ -88,8 +88,8 @@ def async_methods() -> str:
         for node in kind.body
         if isinstance(node, ast.FunctionDef) and node.name not in ("__enter__", "__exit__")
     ]
-    answers = sorted({typed.answer.__name__ for typed in TYPED} | _OTHER_ANSWERS)
-    imports = f"from zfscope.answers import {', '.join(answers)}\n"
+    results = sorted({typed.result_type.__name__ for typed in TYPED} | _OTHER_RESULTS)
+    imports = f"from zfscope.answers import {', '.join(results)}\n"
     return "\n\nif TYPE_CHECKING:\n" + indent(f"{imports}{_ASYNC_HEAD}{''.join(declared)}", "    ")
 
 

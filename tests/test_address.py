@@ -82,7 +82,7 @@ def test_other_addresses_are_rejected_with_the_correct_form(text: str, message: 
 def test_an_address_to_connect_to_requires_a_port_and_errors_suggest_one() -> None:
     message = "'gpu:0' has the port '0'; a port is a number from 1 to 65535, such as gpu:7070"
     with pytest.raises(ValueError, match=message):
-        parse_address("gpu:0", example_port=7070, least_port=1)
+        parse_address("gpu:0", example_port=7070, min_port=1)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "[::1]", "::1", "localhost", "LocalHost."])
@@ -113,7 +113,7 @@ def test_an_unusable_port_is_not_suggested(text: str) -> None:
     with pytest.raises(
         ValueError, match=re.escape(f"'{text}' has no host; write HOST:PORT, such as 127.0.0.1:50051,")
     ):
-        parse_address(text, least_port=1)
+        parse_address(text, min_port=1)
 
 
 @pytest.mark.parametrize(

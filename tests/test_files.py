@@ -80,7 +80,7 @@ def test_errors_of_the_operating_system_include_advice(number: int, advice: str)
 
 def test_a_folder_below_a_file_cannot_be_created(tmp_path: Path) -> None:
     write_file(tmp_path / "a", b"")
-    with pytest.raises(CannotWrite, match="Not a directory; name a folder that is not below a file"):
+    with pytest.raises(CannotWrite, match="Not a directory; choose a folder that is not below a file"):
         make_folder(tmp_path / "a" / "b")
     with pytest.raises(CannotWrite, match="File exists"):
         make_folder(tmp_path / "a")

@@ -21,18 +21,18 @@ class Address:
         return f"{bracket_ipv6(self.host)}:{self.port}"
 
 
-def parse_address(text: str, *, example_port: int = 50051, least_port: int = 0) -> Address:
+def parse_address(text: str, *, example_port: int = 50051, min_port: int = 0) -> Address:
     """Parse HOST:PORT or a URL (`http://HOST:PORT/`).
 
-    example_port: port shown in error messages. least_port: 1 for an address to connect to, 0 to listen on.
+    example_port: port shown in error messages. min_port: 1 for an address to connect to, 0 to listen on.
     Raises ValueError with a one-sentence message that shows the correct form.
     """
     scheme, rest = _without_scheme(text.strip(), text)
-    host, port = _split(rest, text, example_port, least_port)
+    host, port = _split(rest, text, example_port, min_port)
     _check_host(host, text)
-    if not _is_port(port, least_port):
+    if not _is_port(port, min_port):
         raise ValueError(
-            f"'{text}' has the port '{port}'; a port is a number from {least_port} to 65535, such as "
+            f"'{text}' has the port '{port}'; a port is a number from {min_port} to 65535, such as "
             f"{bracket_ipv6(host)}:{example_port}"
         )
     return Address(host, int(port), tls=scheme in _WITH_TLS)
@@ -55,7 +55,7 @@ def check_endpoint(text: str) -> str:
     portless = scheme == "https" and re.fullmatch(
         r"https://(\[[^\]/?#]*\]|[^\[\]:/?#]+)", stripped, re.IGNORECASE
     )
-    parse_address(f"{stripped}:443" if portless else stripped, example_port=4317, least_port=1)
+    parse_address(f"{stripped}:443" if portless else stripped, example_port=4317, min_port=1)
     return stripped
 
 
@@ -97,11 +97,11 @@ def _without_scheme(stripped: str, text: str) -> tuple[str, str]:
     return scheme, rest
 
 
-def _is_port(text: str, least_port: int) -> bool:
-    return len(text) < 9 and text.isascii() and text.isdecimal() and least_port <= int(text) <= 65535
+def _is_port(text: str, min_port: int) -> bool:
+    return len(text) < 9 and text.isascii() and text.isdecimal() and min_port <= int(text) <= 65535
 
 
-def _split(rest: str, text: str, example_port: int, least_port: int) -> tuple[str, str]:
+def _split(rest: str, text: str, example_port: int, min_port: int) -> tuple[str, str]:
     if rest.startswith("["):
         host, closed, port = rest[1:].partition("]")
         if not closed or not _is_ipv6(host) or (port and not port.startswith(":")):
@@ -116,7 +116,7 @@ def _split(rest: str, text: str, example_port: int, least_port: int) -> tuple[st
         if not host and not rest.startswith(":"):
             host, port = ("", rest) if rest.isdecimal() else (rest, "")
     if not host:
-        likely = port if _is_port(port, least_port) else example_port
+        likely = port if _is_port(port, min_port) else example_port
         raise ValueError(f"'{text}' has no host; write HOST:PORT, such as 127.0.0.1:{likely}, this machine")
     if not port:
         raise ValueError(

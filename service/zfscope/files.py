@@ -20,7 +20,7 @@ _ADVICE = {
     errno.EROFS: "write to another folder",
     errno.EACCES: "change its permissions, or write to another folder",
     errno.EPERM: "change its permissions, or write to another folder",
-    errno.ENOTDIR: "name a folder that is not below a file",
+    errno.ENOTDIR: "choose a folder that is not below a file",
     errno.ENAMETOOLONG: "choose a shorter name",
 }
 

@@ -100,8 +100,8 @@ class LocalClient(ClientMethods):
         call = make()
         check_cancelled = _cancellation_check(call.cancel, call.timeout_s)
         check_cancelled()
-        answer: A = _ANSWERS[call.rpc](self, call.request, check_cancelled)
-        return answer
+        result: A = _HANDLERS[call.rpc](self, call.request, check_cancelled)
+        return result
 
     def _run(self, make: Callable[[], AnalysisRequest[A]]) -> A:
         request = make()
@@ -177,8 +177,8 @@ def _analyzers(
     return tuple(analyzer_info(registered, loaded.model) for registered in client.registry.values())
 
 
-# Function that answers each unary call, by the name of its RPC.
-_ANSWERS: Mapping[str, Callable[[LocalClient, Any, Callable[[], None]], Any]] = {
+# Handler of each unary call, by the name of its RPC.
+_HANDLERS: Mapping[str, Callable[[LocalClient, Any, Callable[[], None]], Any]] = {
     "Check": _health,
     "ListModels": _models,
     "GetModel": _model,

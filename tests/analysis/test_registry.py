@@ -71,7 +71,7 @@ def test_an_analyzer_is_registered_by_name_with_its_distribution() -> None:
 
 def test_an_analyzer_without_a_distribution_is_registered() -> None:
     point = EntryPoint("good", "some_plugins:Good", "zfscope.analyzers")
-    assert load_analyzers(points=[point])["good"].package == "of no package"
+    assert load_analyzers(points=[point])["good"].package == "unknown package"
 
 
 def test_built_in_analyzers_are_loaded_from_the_same_entry_points() -> None:

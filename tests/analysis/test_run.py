@@ -233,7 +233,9 @@ def test_too_few_or_too_many_photos_are_rejected(count: int) -> None:
 def test_a_cost_over_the_budget_is_rejected() -> None:
     model: Any = None
     check_cost(Fake(), model, Params(window=5), 5_000, photos=1)
-    with pytest.raises(TooMuchWork, match=r"would cost 32,000 forward passes.*may cost 5,000") as refusal:
+    with pytest.raises(
+        TooMuchWork, match=r"would cost 32,000 forward passes.*allowed: at most 5,000"
+    ) as refusal:
         check_cost(Fake(), model, Params(), 5_000, photos=1, under="parameters")
     assert refusal.value.field == "parameters"
 

@@ -134,7 +134,7 @@ def test_a_layer_that_is_not_a_convolution_can_be_indexed(
     [
         (["--maps", "1,x"], "--maps '1,x' is not a list of numbers; pass maps such as 1,2,5"),
         (["--epochs", "-1"], "--epochs '-1' is not a list of numbers; pass epochs such as 1,2,5"),
-        ([], "has no indexes; make them with: zfscope index DATA --model tiny and zfscope index DATA"),
+        ([], "has no indexes; build them with: zfscope index DATA --model tiny and zfscope index DATA"),
         (["PHOTOS", "--epochs", "9"], "model 'tiny' version 1 has no checkpoint of epoch 9; available: 1, 2"),
         (["PHOTOS", "--layer", "fc6"], "layer 'fc6' not found; available: conv1, "),
         (

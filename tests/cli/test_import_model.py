@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.store.importing.test_pytorchcv import small
+from tests.store.importing.test_pytorchcv import narrow_state_dict
 from zfscope.store import ModelStore
 from zfscope.store.importing import FORMATS
 
@@ -17,7 +17,7 @@ Run = Callable[..., Any]
 
 @pytest.fixture
 def weights(tmp_path: Path) -> Path:
-    torch.save(small(), tmp_path / "zfnet.pth")
+    torch.save(narrow_state_dict(), tmp_path / "zfnet.pth")
     return tmp_path / "zfnet.pth"
 
 
@@ -162,7 +162,7 @@ def test_an_invalid_model_name_is_rejected(import_model: Run) -> None:
 
 
 def test_weights_too_large_for_half_precision_are_rejected(import_model: Run, tmp_path: Path) -> None:
-    torch.save(small(output__fc3__bias=torch.full((3,), 1e5)), tmp_path / "large.pth")
+    torch.save(narrow_state_dict(output__fc3__bias=torch.full((3,), 1e5)), tmp_path / "large.pth")
     result = import_model(file=tmp_path / "large.pth")
     assert result.code == 2
     assert "values that are not finite in float16" in result.stderr

@@ -105,7 +105,7 @@ def test_a_dead_map_is_marked_as_dead(capsys: pytest.CaptureFixture[str]) -> Non
     [
         (
             ["--version", 2],
-            "model 'tiny' version 2 has no index; make one from your photos with: zfscope index",
+            "model 'tiny' version 2 has no index; build one from your photos with: zfscope index",
         ),
         (
             ["--version", 1, "--index", "val"],
@@ -113,7 +113,7 @@ def test_a_dead_map_is_marked_as_dead(capsys: pytest.CaptureFixture[str]) -> Non
         ),
         (
             ["--version", 1, "--layer", "norm1"],
-            "'norm1' is not in index 'blobs', which has conv1, conv5, relu5",
+            "'norm1' is not in index 'blobs'; available: conv1, conv5, relu5",
         ),
         (["--version", 1, "--maps", "0,12"], "no map 12 in layer 'conv5'; allowed: 0 to 11"),
         (

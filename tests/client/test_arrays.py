@@ -127,16 +127,19 @@ def test_photos_over_the_message_limit_in_total_are_rejected(monkeypatch: pytest
 @pytest.mark.parametrize(
     ("photo", "message"),
     [
-        (np.zeros((4, 5)), r"an array of float64 \(4, 5\) is not a photo; make it uint8: array.round"),
+        (np.zeros((4, 5)), r"an array of float64 \(4, 5\) is not a photo; convert it to uint8: array.round"),
         (
             np.zeros((9, 8, 3), np.float32),
-            "is not a photo; make it uint8: .*times 255 before if it is of 0 to",
+            "is not a photo; convert it to uint8: .*multiplying by 255 if its values",
         ),
         (np.zeros((3, 9, 8), np.uint8), r"put its channels last, array.transpose\(1, 2, 0\); allowed:"),
-        (np.zeros((9, 8), np.uint16), "uint16 .* is not a photo; make it uint8, scaled to 0 to 255; allowed"),
+        (
+            np.zeros((9, 8), np.uint16),
+            "uint16 .* is not a photo; convert it to uint8, scaled to 0 to 255; allowed",
+        ),
         (
             np.zeros((3, 9, 8), np.int64),
-            "int64 .* is not a photo; make it uint8, scaled to 0 to 255; allowed",
+            "int64 .* is not a photo; convert it to uint8, scaled to 0 to 255; allowed",
         ),
         (
             np.zeros((9, 8, 2), np.uint8),
@@ -148,7 +151,7 @@ def test_photos_over_the_message_limit_in_total_are_rejected(monkeypatch: pytest
         (PixelTensor(np.zeros((3, 4, 4)), white=2), "white is 2; allowed: 255 and 1"),
         (
             PixelTensor(np.zeros((3, 4, 4), np.uint8), white=1),
-            "uint8 with white 1; its values are of 0 to 255",
+            "uint8 with white 1; uint8 values are 0 to 255: set white to 255",
         ),
         (PixelTensor(np.zeros((3, 4, 4), complex)), "a PixelTensor of complex128; allowed: numbers"),
     ],

@@ -148,7 +148,7 @@ def test_an_invalid_manifest_is_rejected(
 
 
 def test_a_layer_that_is_not_indexed_is_reported_with_those_that_are(index: Index) -> None:
-    message = "layer 'fc4' is not in index 'val', which has conv1, conv2, fc3"
+    message = "layer 'fc4' is not in index 'val'; available: conv1, conv2, fc3"
     calls = (index.alive, index.dead_maps, index.histogram, lambda layer: index.records(layer, 0))
     for call in calls:
         with pytest.raises(NotFound, match=message) as caught:

@@ -85,7 +85,7 @@ def endless(monkeypatch: pytest.MonkeyPatch) -> EndlessAnalysis:
     """Replace the work of Occlude and Analyze by an endless analysis."""
     endless = EndlessAnalysis()
     monkeypatch.setattr(analysis, "analyze", endless)
-    monkeypatch.setattr(analysis, "answer_typed", lambda typed, *arguments: endless(*arguments))
+    monkeypatch.setattr(analysis, "handle_typed", lambda typed, *arguments: endless(*arguments))
     return endless
 
 

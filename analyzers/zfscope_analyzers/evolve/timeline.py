@@ -138,7 +138,7 @@ def _default_base(model: Model) -> str:
     if not bases:
         title, first = model.manifest.title, model.manifest.checkpoints[0].epoch
         commands = f"{_command(model)} and {_command(model, first)}"
-        raise NotFound(f"{title} has no indexes; make them with: {commands}", field="index")
+        raise NotFound(f"{title} has no indexes; build them with: {commands}", field="index")
     if len(bases) > 1:
         message = f"{model.manifest.title} has several indexes; name one of {', '.join(bases)}"
         raise InputError(message, field="index")
@@ -161,7 +161,7 @@ def _epochs(model: Model, base: str, params: EvolveParams) -> list[int]:
         numbers = ", ".join(str(epoch) for epoch in missing)
         message = (
             f"{model.manifest.title} has no index '{base}' of epoch {numbers}; "
-            f"make it with: {_command(model, missing[0], base)}"
+            f"build it with: {_command(model, missing[0], base)}"
         )
         raise NotFound(message, field="epochs" if params.epochs else "index")
     return epochs
@@ -192,10 +192,10 @@ def _check_comparable(page: Page, end: Page) -> None:
     """Raise InputError if the strongest photos of two indexes cannot be compared."""
     origin, expected = page.index.manifest.origin, end.index.manifest.origin
     if origin.data.fingerprint != expected.data.fingerprint:
-        message = f"indexes '{page.index.name}' and '{end.index.name}' are of different photos"
-        raise InputError(f"{message}; make both of the same DATA with: zfscope index", field="index")
+        message = f"indexes '{page.index.name}' and '{end.index.name}' cover different photos"
+        raise InputError(f"{message}; build both from the same DATA with: zfscope index", field="index")
     if origin.rank != "max":
         message = (
             f"index '{page.index.name}' ranks photos by the sum of a map, not by its strongest activation"
         )
-        raise InputError(f"{message}; make it again without --rank", field="index")
+        raise InputError(f"{message}; build it again without --rank", field="index")

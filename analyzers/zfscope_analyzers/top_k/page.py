@@ -94,7 +94,7 @@ def _default_index(model: Model) -> str:
     title = model.manifest.title
     if not names:
         others = f" of these weights (of other weights: {', '.join(existing)})" if existing else ""
-        message = f"{title} has no index{others}; make one from your photos with: zfscope index"
+        message = f"{title} has no index{others}; build one from your photos with: zfscope index"
         raise NotFound(message, field="index")
     if len(names) > 1:
         raise InputError(f"{title} has several indexes; name one of {', '.join(names)}", field="index")

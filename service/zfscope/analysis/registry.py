@@ -34,7 +34,7 @@ class RegisteredAnalyzer:
     @property
     def package(self) -> str:
         """Name and version of the distribution, for messages."""
-        return f"{self.distribution} {self.version}".strip() or "of no package"
+        return f"{self.distribution} {self.version}".strip() or "unknown package"
 
 
 class Registry(Mapping[str, RegisteredAnalyzer]):

@@ -105,7 +105,9 @@ def check_photos(analyzer: Analyzer[Any], count: int) -> None:
     fewest, most = analyzer.photos
     if not fewest <= count <= most:
         allowed = f"{fewest}" if fewest == most else f"{fewest} to {most}"
-        raise InputError(f"{count} photos; '{analyzer.name}' takes {allowed}", field="images")
+        raise InputError(
+            f"{count} photo{'' if count == 1 else 's'}; '{analyzer.name}' takes {allowed}", field="images"
+        )
 
 
 def check_cost(
@@ -128,7 +130,7 @@ def check_cost(
         of_which = f", {each:,} for each photo" if photos else ""
         raise TooMuchWork(
             f"'{analyzer.name}' would cost {whole:,} forward passes with these parameters{of_which}; "
-            f"one request may cost {budget:,}",
+            f"allowed: at most {budget:,} per request",
             field=under,
         )
 

@@ -1,4 +1,4 @@
-"""Return types of the client methods: plain values without torch or gRPC, the same for every client.
+"""Results of the client methods: plain values without torch or gRPC, the same for every client.
 
 `warnings` of a result lists assumptions made and data left out; it is usually empty.
 """

@@ -82,30 +82,30 @@ def rename_fields(field_of: Callable[[str], str]) -> Iterator[None]:
 class TypedAnalysis(Generic[A]):
     """An analysis with a dedicated RPC.
 
-    rpc, analyzer: names of the RPC and the analyzer. answer: class of the results. assemble: builds a result
-    from an analysis and the sizes of its photos. field_of: returns the request field for a parameter of the
-    analyzer.
+    rpc, analyzer: names of the RPC and the analyzer. result_type: class of the results. assemble: builds a
+    result from an analysis and the sizes of its photos. field_of: returns the request field for a parameter
+    of the analyzer.
     """
 
     rpc: str
     analyzer: str
-    answer: type[A]
+    result_type: type[A]
     assemble: Callable[[Analyzed, Sequence[Size]], A]
     field_of: Callable[[str], str] = str
 
 
-def from_record(answer: type[A], record: Mapping[str, Any], **values: Any) -> A:
+def from_record(result_type: type[A], record: Mapping[str, Any], **values: Any) -> A:
     """Return a result with the fields of a table's row; `values` override columns.
 
     Each field is read from the column of its name; fields without a column are None.
     """
-    names = [field.name for field in fields(answer) if field.name not in values]  # type: ignore[arg-type]
-    return answer(
+    names = [field.name for field in fields(result_type) if field.name not in values]  # type: ignore[arg-type]
+    return result_type(
         **{name: record.get(_COLUMNS.get(name, name), record.get(name)) for name in names}, **values
     )
 
 
-def from_analysis(answer: type[A], analyzed: Analyzed, **values: Any) -> A:
+def from_analysis(result_type: type[A], analyzed: Analyzed, **values: Any) -> A:
     """Return the result of a whole analysis; `values` override its fields.
 
     Model, version and warnings are those of the analysis. Any other field is the tensor of its name, with
@@ -119,8 +119,8 @@ def from_analysis(answer: type[A], analyzed: Analyzed, **values: Any) -> A:
         "warnings": analyzed.warnings,
         **values,
     }
-    names = [field.name for field in fields(answer)]  # type: ignore[arg-type]
-    return answer(**{name: known.get(name) for name in names})
+    names = [field.name for field in fields(result_type)]  # type: ignore[arg-type]
+    return result_type(**{name: known.get(name) for name in names})
 
 
 def box_of(record: Mapping[str, Any]) -> Box | None:

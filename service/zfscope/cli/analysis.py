@@ -29,7 +29,7 @@ WrittenFiles = Mapping[str, Path]
 
 @dataclass(frozen=True)
 class ResultView(Generic[A]):
-    """Presentation of an answer: its subject, files, JSON object and printed lines."""
+    """Presentation of a result: its subject, files, JSON object and printed lines."""
 
     subject: Callable[[A], Subject]
     contents: Callable[[A], Mapping[str, bytes]]
@@ -38,14 +38,14 @@ class ResultView(Generic[A]):
 
 
 def contents(analyzed: "Analyzed") -> dict[str, bytes]:
-    """Return the files of an answer by name: pictures as PNG, tensors as .npy."""
+    """Return the files of a result by name: pictures as PNG, tensors as .npy."""
     analysis = analyzed.analysis
     pictures = {f"{safe_name(picture.name)}.png": picture.png for picture in analysis.pictures}
     return pictures | {f"{safe_name(name)}.npy": npy(tensor) for name, tensor in analysis.tensors.items()}
 
 
 def as_object(analyzed: "Analyzed", written: WrittenFiles) -> dict[str, Any]:
-    """Convert an analyzer's answer to a JSON object that lists files by path."""
+    """Convert an analyzer's result to a JSON object that lists files by path."""
     analysis = analyzed.analysis
     return {
         "model": analyzed.model,
@@ -96,20 +96,20 @@ class AnalysisRunner:
     def run(
         self, call: Callable[..., A], view: ResultView[A], *, stage: str = "", file: Path | None = None
     ) -> None:
-        """Run a call of the client and present its answer; its model is added to the subject's models.
+        """Run a call of the client and present its result; its model is added to the subject's models.
 
         call: accepts `progress`. stage: title of the progress bar, empty for none. file: path of the photo if
         the command has several.
         """
-        answer = _run_with_progress(call, stage) if stage else call()
-        subject = view.subject(answer)
-        models = (model_id(answer.model, answer.version), *subject.models)
-        written = self.folder.write(replace(subject, models=models), view.contents(answer))
+        result = _run_with_progress(call, stage) if stage else call()
+        subject = view.subject(result)
+        models = (model_id(result.model, result.version), *subject.models)
+        written = self.folder.write(replace(subject, models=models), view.contents(result))
         if self.as_json:
-            print_json({**({"file": str(file)} if file else {}), **view.as_object(answer, written)})
+            print_json({**({"file": str(file)} if file else {}), **view.as_object(result, written)})
         else:
-            print_warnings(answer.warnings, prefix=f"{file}: " if file else "")
-            view.show(answer, written)
+            print_warnings(result.warnings, prefix=f"{file}: " if file else "")
+            view.show(result, written)
 
 
 def analysis(

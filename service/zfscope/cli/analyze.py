@@ -28,7 +28,7 @@ from zfscope.errors import NotFound, ZfscopeError
 if TYPE_CHECKING:
     from zfscope.client import Analyzed, AnalyzerInfo, ClientMethods
 
-# Timeout of a service's answer during shell completion.
+# Timeout of calls to a service during shell completion, in seconds.
 _COMPLETION_S = 3
 # Connection options are parsed first, to find the analyzer whose options the rest of the line uses.
 _WITH_OTHERS = {"ignore_unknown_options": True, "allow_extra_args": True}

@@ -8,7 +8,7 @@ import typer
 from zfscope.cli import options as opt
 from zfscope.cli.command import remote
 from zfscope.cli.connect import connect
-from zfscope.cli.output import answer_json, print_json, print_table, print_warnings, title_of
+from zfscope.cli.output import print_json, print_table, print_warnings, result_json, title_of
 from zfscope.cli.photos import expand_photos, is_single_photo, process_photos, read_photo
 
 if TYPE_CHECKING:
@@ -61,14 +61,14 @@ def classify(
             _print_rows(expand_photos(photos), classify_photo)
 
 
-def _print_one(photo: Path, answer: "Classification", *, as_json: bool) -> None:
+def _print_one(photo: Path, result: "Classification", *, as_json: bool) -> None:
     if as_json:
-        print_json(as_object(answer))
+        print_json(as_object(result))
         return
-    print_warnings(answer.warnings)
+    print_warnings(result.warnings)
     columns = {"probability": "right", "class": "left", "id": "left"}
-    rows = [(f"{score.probability:.1%}", score.label, score.label_id) for score in answer.classes]
-    print_table(f"{photo.name}, by {title_of(answer.model, answer.version)}", columns, rows)
+    rows = [(f"{score.probability:.1%}", score.label, score.label_id) for score in result.classes]
+    print_table(f"{photo.name}, by {title_of(result.model, result.version)}", columns, rows)
 
 
 def _print_lines(photos: "Sequence[Path]", classify: "Classify") -> None:
@@ -82,35 +82,35 @@ def _print_lines(photos: "Sequence[Path]", classify: "Classify") -> None:
 
 def _print_rows(photos: "Sequence[Path]", classify: "Classify") -> None:
     """Print a table with the most likely class of each photo."""
-    answers: dict[Path, Classification] = {}
+    results: dict[Path, Classification] = {}
 
     def add(path: Path, photo: bytes) -> None:
-        answers[path] = classify(photo)
-        print_warnings(answers[path].warnings, prefix=f"{path}: ")
+        results[path] = classify(photo)
+        print_warnings(results[path].warnings, prefix=f"{path}: ")
 
     try:
         process_photos(photos, add, as_json=False)
     finally:
-        if answers:
-            _print_table(answers)
+        if results:
+            _print_table(results)
 
 
-def _print_table(answers: "dict[Path, Classification]") -> None:
+def _print_table(results: "dict[Path, Classification]") -> None:
     columns = {"photo": "left", "probability": "right", "class": "left", "id": "left"}
-    likeliest = {path: answer.classes[0] for path, answer in answers.items()}
+    likeliest = {path: result.classes[0] for path, result in results.items()}
     rows = [
         (str(path), f"{score.probability:.1%}", score.label, score.label_id)
         for path, score in likeliest.items()
     ]
-    first = next(iter(answers.values()))
+    first = next(iter(results.values()))
     noun = "photo" if len(rows) == 1 else "photos"
     print_table(f"{len(rows):,} {noun}, by {title_of(first.model, first.version)}", columns, rows)
 
 
-def as_object(answer: "Classification") -> dict[str, Any]:
+def as_object(result: "Classification") -> dict[str, Any]:
     """Convert a classification to a JSON object."""
     named = [
         {name.removeprefix("label_"): value for name, value in vars(score).items()}
-        for score in answer.classes
+        for score in result.classes
     ]
-    return answer_json(answer, classes=named)
+    return result_json(result, classes=named)

@@ -128,14 +128,14 @@ def check_not_empty(words: Sequence[str], options: Collection[str], *, others: b
             others, options = False, ()
         name, equals, value = word.partition("=")
         if equals and not value and name in options:
-            _refuse(name)
+            _reject_empty(name)
         if not word and before in options:
-            _refuse(before)
+            _reject_empty(before)
         if not word and before not in options and not (others and before.startswith("--")):
             raise InputError("empty argument ''; pass a value or omit it", field="arguments")
 
 
-def _refuse(name: str) -> None:
+def _reject_empty(name: str) -> None:
     if name not in _EMPTY_ALLOWED:
         message = f"{name} is empty; pass a value or omit {name}"
         raise InputError(message, field=name.lstrip("-").replace("-", "_"))

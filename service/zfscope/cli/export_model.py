@@ -55,7 +55,7 @@ def export_model(
     \b
     Formats:
       onnx  ONNX graph with any batch size; outputs the class scores and the layers
-      mar   TorchServe archive, written with a torchserve.properties; needs zfscope in TorchServe's Python
+      mar   TorchServe archive, with a torchserve.properties next to it; TorchServe's Python needs zfscope
 
     \b
     Examples:

@@ -140,7 +140,9 @@ def _build_indexes(
         existing = open_index(model, name)
         missing = [layer for layer in layers if layer not in existing.layers]
         if missing:
-            message = f"index '{name}' has no layer '{missing[0]}', it has {', '.join(existing.layers)}"
+            message = (
+                f"layer '{missing[0]}' is not in index '{name}'; available: {', '.join(existing.layers)}"
+            )
             raise InputError(f"{message}; choose a new name with --index to build one", field="layers")
         plan = make_plan(model.spec, layers or existing.layers)
     epochs = model.manifest.early_epochs if evolution else ()

@@ -26,14 +26,14 @@ def health(
             metavar="SECONDS",
             min=0.1,
             max=86_400,
-            help="Time to wait for an answer, in seconds.",
+            help="Time to wait for a response, in seconds.",
         ),
     ] = 5,
     as_json: opt.AsJson = False,
 ) -> None:
     """Check whether a service accepts requests.
 
-    The exit code is 0 for SERVING, 1 for NOT_SERVING and 2 if there is no answer.
+    The exit code is 0 for SERVING, 1 for NOT_SERVING and 2 if it does not respond.
 
     \b
     Examples:

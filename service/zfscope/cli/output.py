@@ -35,13 +35,13 @@ if TYPE_CHECKING:
 MAX_ROWS = 1_000
 
 
-def print_json(answer: Mapping[str, Any]) -> None:
+def print_json(result: Mapping[str, Any]) -> None:
     """Print a JSON object on one line of stdout, escaping characters that stdout's encoding lacks."""
-    text = json.dumps(answer, ensure_ascii=False)
+    text = json.dumps(result, ensure_ascii=False)
     try:
         text.encode(getattr(standard_output(), "encoding", None) or "utf-8")
     except UnicodeEncodeError:  # use JSON's escapes: Python's backslash escapes are not valid JSON
-        text = json.dumps(answer)
+        text = json.dumps(result)
     write(f"{text}\n")
 
 
@@ -88,14 +88,14 @@ def _print_omitted(count: int) -> None:
 
 
 def print_warnings(warnings: "Iterable[Notice]", *, prefix: str = "") -> None:
-    """Print an answer's warnings on stderr, one per line. prefix: the photo's path, if there are several."""
+    """Print a result's warnings on stderr, one per line. prefix: the photo's path, if there are several."""
     for notice in warnings:
         field = f"{notice.field}: " if notice.field else ""
         echo(one_line(f"zfscope: warning: {prefix}{field}{notice.message}"), err=True)
 
 
 def warnings_json(warnings: "Iterable[Notice]") -> list[dict[str, str]]:
-    """Convert an answer's warnings to JSON."""
+    """Convert a result's warnings to JSON."""
     return [asdict(notice) for notice in warnings]
 
 
@@ -105,14 +105,14 @@ def size_json(size: tuple[int, int]) -> dict[str, int]:
     return {"width": width, "height": height}
 
 
-def answer_json(answer: Any, **fields: Any) -> dict[str, Any]:
-    """Convert the answer for a photo to a JSON object. fields: members specific to the command."""
+def result_json(result: Any, **fields: Any) -> dict[str, Any]:
+    """Convert the result for a photo to a JSON object. fields: members specific to the command."""
     return {
-        "model": answer.model,
-        "version": answer.version,
-        "photo": size_json(answer.photo_size),
+        "model": result.model,
+        "version": result.version,
+        "photo": size_json(result.photo_size),
         **fields,
-        "warnings": warnings_json(answer.warnings),
+        "warnings": warnings_json(result.warnings),
     }
 
 

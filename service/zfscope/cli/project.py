@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from zfscope.cli import options as opt
 from zfscope.cli.analysis import AnalysisRunner, ResultView, WrittenFiles, analysis, each_photo
 from zfscope.cli.command import option
-from zfscope.cli.output import answer_json, print_table, title_of
+from zfscope.cli.output import print_table, result_json, title_of
 from zfscope.cli.output_folder import npy, photo_subject, safe_name
 from zfscope.cli.streams import echo
 from zfscope.errors import InputError
@@ -124,7 +124,7 @@ def as_object(result: "Projections", written: WrittenFiles, *, layer: str) -> di
         for item in result.projections
     ]
     sheet = written.get(_sheet(layer))
-    return answer_json(result, sheet=str(sheet) if sheet else None, projections=projections)
+    return result_json(result, sheet=str(sheet) if sheet else None, projections=projections)
 
 
 def _show(result: "Projections", written: WrittenFiles, *, photo: Path, layer: str) -> None:

@@ -56,7 +56,7 @@ def train(
     checkpoints: Annotated[
         str,
         typer.Option(
-            metavar="N,N,...", help="Epochs to store checkpoints of, in addition to the final weights."
+            metavar="N,N,...", help="Epochs after which to store a checkpoint, besides the final weights."
         ),
     ] = DEFAULT_CHECKPOINTS,
     labels: Annotated[

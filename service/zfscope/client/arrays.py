@@ -98,7 +98,9 @@ def _pixels_to_wire(tensor: PixelTensor, field: str) -> image_pb2.Image:
             raise InputError(f"a PixelTensor of {values.dtype}; allowed: numbers", field=field)
         values = _as_float32(values)
     elif tensor.white == 1:
-        raise InputError("a PixelTensor of uint8 with white 1; its values are of 0 to 255", field=field)
+        raise InputError(
+            "a PixelTensor of uint8 with white 1; uint8 values are 0 to 255: set white to 255", field=field
+        )
     return image_pb2.Image(tensor=tensor_to_wire(values), tensor_scale=_SCALES[int(tensor.white)])
 
 
@@ -123,7 +125,8 @@ def _advice(array: NDArray[Any]) -> str:
     if array.dtype == np.uint8 and array.shape[:1] in _PLANES:
         return "put its channels last, array.transpose(1, 2, 0); "
     if array.dtype.kind == "f" and _is_picture(array):
-        return "make it uint8: array.round().astype('uint8'), times 255 before if it is of 0 to 1; "
+        convert = "array.round().astype('uint8'), after multiplying by 255 if its values are 0 to 1"
+        return f"convert it to uint8: {convert}; "
     if array.dtype.kind in "iu" and array.dtype != np.uint8:
-        return "make it uint8, scaled to 0 to 255; "
+        return "convert it to uint8, scaled to 0 to 255; "
     return ""

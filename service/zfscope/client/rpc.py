@@ -46,7 +46,7 @@ def typed_call(request: AnalysisRequest[A]) -> UnaryCall[A]:
     return UnaryCall(
         typed.rpc,
         request.typed_message(),
-        lambda response: to_dataclass(typed.answer, response),
+        lambda response: to_dataclass(typed.result_type, response),
         request.timeout_s,
         request.cancel,
     )

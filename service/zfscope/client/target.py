@@ -65,12 +65,12 @@ def _of_addresses(text: str) -> Target:
     prefix = _LISTS.match(text) or _NAMES.match(text)
     if prefix:
         rest = unquote(text[prefix.end() :])  # gRPC allows brackets as %5B and %5D
-        addresses = tuple(parse_address(part, least_port=1) for part in rest.split(","))
+        addresses = tuple(parse_address(part, min_port=1) for part in rest.split(","))
         return Target(prefix[0] + ",".join(map(str, addresses)), addresses)
     if "," in text:
         raise ValueError(
             f"'{text}' has several addresses; write them as ipv4:10.0.0.1:50051,10.0.0.2:50051, or as "
             "dns:///HOST:PORT one name that resolves to all of them"
         )
-    address = parse_address(text, least_port=1)
+    address = parse_address(text, min_port=1)
     return Target(str(address), (address,))

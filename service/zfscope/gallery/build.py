@@ -28,7 +28,7 @@ def build_gallery(
 ) -> Gallery:
     """Create or resume a gallery in the folder `out` and return its description.
 
-    analyze: called from several threads at once. title: title of the first page; by default made from the
+    analyze: called from several threads at once. title: title of the first page; by default derived from the
     model and the index.
 
     The facts of each batch of maps are stored at once, so that the same call resumes after a kill. A finished

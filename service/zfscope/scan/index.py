@@ -76,7 +76,7 @@ class Index:
 
     def _table(self, layer: str, tables: Mapping[str, Any]) -> Any:
         if layer not in tables:
-            message = f"layer '{layer}' is not in index '{self.name}', which has {', '.join(self.layers)}"
+            message = f"layer '{layer}' is not in index '{self.name}'; available: {', '.join(self.layers)}"
             raise NotFound(message, field="layer")
         return tables[layer]
 

@@ -1,1 +1,1 @@
-"""The service: gRPC in, gRPC out. With `zfscope.client`, all that knows the wire."""
+"""The gRPC service: servicers, interceptors, batching, lifecycle and telemetry."""

@@ -28,11 +28,11 @@ from zfscope.server.lifecycle.admission import AdmissionLimits
 from zfscope.server.protos import METHOD_NAMES
 
 _MIB = 1 << 20
-# Room in a request for everything but an image of the largest size.
+# Bytes of a request in addition to an image of the largest size.
 _REQUEST_OVERHEAD = 4 * _MIB
 _PORTS = {
     "listen": {"example_port": 50051},
-    "torchserve": {"example_port": 7070, "least_port": 1},
+    "torchserve": {"example_port": 7070, "min_port": 1},
     "metrics_listen": {"example_port": 9090},
 }
 # Pairs of a setting and the setting that limits it.

@@ -82,7 +82,7 @@ class Model:
 
     @property
     def warnings(self) -> tuple[Notice, ...]:
-        """Assumptions made when the model was imported; they are attached to each of its answers."""
+        """Assumptions made when the model was imported; they are attached to each of its results."""
         return preprocessing_notices(self.manifest)
 
     @property

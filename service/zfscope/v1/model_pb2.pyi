@@ -267,9 +267,7 @@ class Layer(_message.Message):
     name: _builtins.str
     """Name to use in requests: "conv5"."""
     kind: _builtins.str
-    """"conv", "relu", "max_pool", "avg_pool", "local_response_norm", "flatten", "linear", "dropout",
-    "concat" or "add".
-    """
+    """Kind of the layer, such as "conv", "relu", "max_pool", "linear" or "concat"."""
     parameters: _builtins.int
     """Number of weights and biases; 0 for a layer without any."""
     stride_px: _builtins.int
@@ -389,7 +387,7 @@ Global___Preprocessing: _TypeAlias = Preprocessing  # noqa: Y015
 
 @_typing.final
 class Accuracy(_message.Message):
-    """Accuracy of a model, measured on photos that it was not trained on."""
+    """Accuracy of a model on its validation photos."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -117,7 +117,7 @@ def _internal_message(error: BaseException) -> str:
     names = analyzer_of(error)
     if not names:
         return "the service failed; see its"
-    package = " ".join(names[name] for name in ("package", "version") if name in names) or "of no package"
+    package = " ".join(names[name] for name in ("package", "version") if name in names) or "unknown package"
     return f"analyzer '{names.get('analyzer', '')}' ({package}) failed; see the service's"
 
 

@@ -27,7 +27,7 @@ from zfscope.errors import InputError, NotFound
             {"layer": "relu1"},
             NotFound,
             "layer",
-            "layer 'relu1' is not in index 'val', which has conv1, conv5",
+            "layer 'relu1' is not in index 'val'; available: conv1, conv5",
         ),
         ({"maps": [3, 12]}, NotFound, "maps[1]", "no map 12 in layer 'conv5'; allowed: 0 to 11"),
         ({"epochs": [1, 7]}, NotFound, "epochs[1]", "model 'tiny' version 1 has no checkpoint of epoch 7; "),
@@ -56,10 +56,10 @@ def test_the_error_for_an_epoch_without_an_index_has_the_command_that_makes_it(
         evolve(unindexed)
     make_index(None)
     command = "zfscope index DATA --model tiny --checkpoint 1 --name val-epoch-001"
-    with pytest.raises(NotFound, match=f"has no index 'val' of epoch 1, 2; make it with: {command}"):
+    with pytest.raises(NotFound, match=f"has no index 'val' of epoch 1, 2; build it with: {command}"):
         evolve(unindexed)
     make_index(1)
-    with pytest.raises(NotFound, match=r"of epoch 2; make it with: .* --checkpoint 2 --name val-epoch-002"):
+    with pytest.raises(NotFound, match=r"of epoch 2; build it with: .* --checkpoint 2 --name val-epoch-002"):
         evolve(unindexed, epochs=[1, 2])
 
 
@@ -84,7 +84,7 @@ def test_indexes_that_cannot_be_compared_are_rejected(
     make_index(1, "mixed", fewer)
     with pytest.raises(InputError, match="several indexes; name one of mixed, val"):
         evolve(ready)
-    with pytest.raises(InputError, match="'mixed-epoch-001' and 'mixed' are of different photos"):
+    with pytest.raises(InputError, match="'mixed-epoch-001' and 'mixed' cover different photos"):
         evolve(ready, index="mixed")
     make_index(None, "sums", rank="sum")
     make_index(1, "sums")

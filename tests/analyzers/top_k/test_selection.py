@@ -75,7 +75,7 @@ def test_with_several_indexes_one_must_be_named(ready: Context, photos: Path, ma
 def test_the_error_for_a_missing_index_has_the_command_that_makes_it(model: Model) -> None:
     context = Context(model, create_runtime("torch", model), ())
     with pytest.raises(
-        NotFound, match="has no index; make one from your photos with: zfscope index"
+        NotFound, match="has no index; build one from your photos with: zfscope index"
     ) as caught:
         analyze(context)
     assert caught.value.field == "index"

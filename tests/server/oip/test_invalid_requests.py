@@ -234,7 +234,7 @@ def test_requests_over_the_limits_are_rejected(
         fits = stub.ModelInfer(raw_tensors(two, outputs=requested_outputs("logits", "conv1")))
 
     assert (many.code, many.field) == (EXHAUSTED, "inputs[0].shape")
-    assert "3 images; one request may send up to 2" in many.message
+    assert "3 images; allowed: at most 2 per request" in many.message
     assert (large.code, large.field) == (EXHAUSTED, "outputs")
     assert "the outputs take 18,848 bytes; the limit of a response is 10,000" in large.message
     assert sum(map(len, fits.raw_output_contents)) == 2 * 4 * (4 + 6 * 14 * 14)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from zfscope.inference import inference_pb2 as pb
-from zfscope.server.oip.outputs import answer_to_wire, bytes_array
+from zfscope.server.oip.outputs import bytes_array, response_to_wire
 
 TYPED_REQUEST = pb.ModelInferRequest(inputs=[{"contents": {"fp32_contents": [1]}}])
 ARRAYS = {
@@ -26,7 +26,7 @@ TYPED_FIELDS = {
 @pytest.mark.parametrize("datatype", ARRAYS)
 def test_every_type_can_be_sent_as_typed_contents(datatype: str) -> None:
     array = ARRAYS[datatype]
-    answer = answer_to_wire(TYPED_REQUEST, model="tiny", version=1, outputs={"out": array})
+    answer = response_to_wire(TYPED_REQUEST, model="tiny", version=1, outputs={"out": array})
 
     (output,) = answer.outputs
     assert (output.datatype, tuple(output.shape)) == (datatype, array.shape)
@@ -35,7 +35,7 @@ def test_every_type_can_be_sent_as_typed_contents(datatype: str) -> None:
 
 
 def test_every_type_can_be_sent_raw() -> None:
-    answer = answer_to_wire(pb.ModelInferRequest(), model="tiny", version=1, outputs=ARRAYS)
+    answer = response_to_wire(pb.ModelInferRequest(), model="tiny", version=1, outputs=ARRAYS)
 
     assert [output.datatype for output in answer.outputs] == list(ARRAYS)
     assert not any(output.HasField("contents") for output in answer.outputs)
@@ -48,7 +48,7 @@ def test_every_type_can_be_sent_raw() -> None:
 
 def test_all_outputs_are_raw_if_one_has_half_precision() -> None:
     outputs = {"float16": np.array([1.5], np.float16), "float32": np.array([1.5], np.float32)}
-    answer = answer_to_wire(TYPED_REQUEST, model="tiny", version=1, outputs=outputs)
+    answer = response_to_wire(TYPED_REQUEST, model="tiny", version=1, outputs=outputs)
 
     assert [output.datatype for output in answer.outputs] == ["FP16", "FP32"]
     assert list(answer.raw_output_contents) == [struct.pack("<e", 1.5), struct.pack("<f", 1.5)]
@@ -57,6 +57,6 @@ def test_all_outputs_are_raw_if_one_has_half_precision() -> None:
 
 def test_raw_contents_are_little_endian_on_every_machine() -> None:
     outputs = {"out": np.array([1.5], ">f4")}
-    answer = answer_to_wire(pb.ModelInferRequest(), model="tiny", version=1, outputs=outputs)
+    answer = response_to_wire(pb.ModelInferRequest(), model="tiny", version=1, outputs=outputs)
 
     assert list(answer.raw_output_contents) == [struct.pack("<f", 1.5)]

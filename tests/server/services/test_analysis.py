@@ -123,8 +123,8 @@ def test_a_tensor_can_replace_the_photo(client: Client) -> None:
         ({"top": -5}, InputError, "top", "-5"),
         ({"top": 13}, InputError, "top", "13.*12"),
         ({"top": 10**9}, InputError, "top", "1000000000.*12"),
-        ({"top": 11}, TooMuchWork, "top", "11 units; one request may have up to 10"),
-        ({"units": [Unit(0)] * 11}, TooMuchWork, "units", "11 units; one request may have up to 10"),
+        ({"top": 11}, TooMuchWork, "top", "11 units; allowed: at most 10 per request"),
+        ({"units": [Unit(0)] * 11}, TooMuchWork, "units", "11 units; allowed: at most 10 per request"),
         (
             {"units": [Unit(0)], "top": 3},
             InputError,

@@ -344,7 +344,7 @@ def test_requests_over_the_budget_are_rejected_before_any_work(
         assert runs == []
         assert (error.code, error.field) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "")
         assert error.message == (
-            "'correspond' would cost 24 forward passes with these parameters, 12 for each photo; one request "
-            "may cost 23"
+            "'correspond' would cost 24 forward passes with these parameters, 12 for each photo; allowed: "
+            "at most 23 per request"
         )
         assert len(stub.Correspond(request(photo, photo, random=9)).rows) == 2

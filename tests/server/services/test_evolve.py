@@ -114,7 +114,7 @@ def test_only_what_was_requested_is_sent(client: Client) -> None:
         ({"epochs": [9]}, NotFound, "epochs[0]", "has no checkpoint of epoch 9"),
         ({"layer": "fc6"}, InputError, "layer", "layer 'fc6' has no feature maps"),
         ({"layer": "conv9"}, NotFound, "layer", "layer 'conv9' not found; available: conv1"),
-        ({"layer": "relu5"}, NotFound, "layer", "'relu5' is not in index 'photos', which has conv1, conv5"),
+        ({"layer": "relu5"}, NotFound, "layer", "'relu5' is not in index 'photos'; available: conv1, conv5"),
         ({"maps": [0, 12]}, NotFound, "maps[1]", "no map 12 in layer 'conv5'; allowed: 0 to 11"),
         ({"maps": [2], "count": 3}, InputError, "count", "maps are set too; set only one of them"),
         ({"count": 33}, InputError, "count", "less than or equal to 32"),

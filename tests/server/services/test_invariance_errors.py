@@ -187,8 +187,8 @@ def test_requests_over_the_budget_are_rejected_before_any_work(
         assert runs == []
         assert (error.code, error.field) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "")
         assert error.message == (
-            "'invariance' would cost 12 forward passes with these parameters, 4 for each photo; one request "
-            "may cost 8"
+            "'invariance' would cost 12 forward passes with these parameters, 4 for each photo; allowed: "
+            "at most 8 per request"
         )
         assert len(stub.MeasureInvariance(two).photos) == 2
 
@@ -200,7 +200,7 @@ def test_photos_cost_the_same_with_and_without_labels(
     service = make_service(settings.model_copy(update={"max_passes": 47}))
     service.warm_up()
     options = {"layers": ["conv1"], "transformations": ["scale"], "scales": [1.5, 2]}
-    message = "would cost 48 forward passes with these parameters, 3 for each photo; one request may cost 47"
+    message = "would cost 48 forward passes with these parameters, 3 for each photo; allowed: at most 47"
     with Client(service.address) as client:
         for labels in ([], [""] * 16):
             with pytest.raises(TooMuchWork, match=message):

@@ -185,7 +185,9 @@ def test_requests_over_the_budget_are_rejected(
     service = make_service(settings.model_copy(update={"max_passes": 100}))
     service.warm_up()
     with Client(service.address) as client:
-        with pytest.raises(TooMuchWork, match=r"'occlude' would cost 627 forward passes.*may cost 100"):
+        with pytest.raises(
+            TooMuchWork, match=r"'occlude' would cost 627 forward passes.*allowed: at most 100"
+        ):
             client.occlude(photo, window=8, stride=1)
         assert client.occlude(photo, window=8, stride=8).windows == 16
 
@@ -193,21 +195,21 @@ def test_requests_over_the_budget_are_rejected(
 def test_a_cancelled_occlusion_frees_its_worker(
     client: Client, photo: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answer_typed, started, ended = analysis.answer_typed, threading.Event(), Future[Any]()
+    handle_typed, started, ended = analysis.handle_typed, threading.Event(), Future[Any]()
 
     def delayed(typed: Any, backend: Any, request: pb.OccludeRequest, cancel: CallCancellation) -> Any:
         """Start the work after the service has noticed the cancellation."""
         started.set()
         assert cancel._ended.wait(timeout=60)
         with pytest.raises(Cancelled) as raised:
-            answer_typed(typed, backend, request, cancel)
+            handle_typed(typed, backend, request, cancel)
         ended.set_result(raised.value)
         raise raised.value
 
     request = pb.OccludeRequest(window=2, stride=1, method=pb.METHOD_FULL)
     request.image.encoded = photo
     with monkeypatch.context() as patched:
-        patched.setattr(analysis, "answer_typed", delayed)
+        patched.setattr(analysis, "handle_typed", delayed)
         call = client._stubs["Occlude"].future(request)
         assert started.wait(timeout=60)
         call.cancel()

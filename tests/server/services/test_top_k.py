@@ -164,7 +164,7 @@ def test_analyze_returns_the_same_maps_and_reports_progress(client: Client) -> N
             {"layer": "relu5"},
             NotFound,
             "layer",
-            "'relu5' is not in index 'photos', which has conv1, conv5, fc6",
+            "'relu5' is not in index 'photos'; available: conv1, conv5, fc6",
         ),
         ({"maps": [0, 12]}, NotFound, "maps[1]", "no map 12 in layer 'conv5'; allowed: 0 to 11"),
         ({"maps": [-1]}, InputError, "maps[0]", "greater than or equal to 0"),
@@ -195,7 +195,7 @@ def test_in_analyze_the_error_names_the_parameter(client: Client) -> None:
 
 
 def test_photos_in_the_request_are_rejected(client: Client, photo: bytes) -> None:
-    with pytest.raises(InputError, match="1 photos; 'top-k' takes 0"):
+    with pytest.raises(InputError, match="1 photo; 'top-k' takes 0"):
         client.analyze("top-k", [photo], version=1)
 
 
@@ -204,7 +204,7 @@ def test_requests_over_the_budget_are_rejected(
 ) -> None:
     service = make_service(settings.model_copy(update={"store": indexed, "max_passes": 300}))
     service.warm_up()
-    with Client(service.address) as client, pytest.raises(TooMuchWork, match="one request may cost 300"):
+    with Client(service.address) as client, pytest.raises(TooMuchWork, match="allowed: at most 300"):
         client.top_k(version=1, count=9, control=True)
 
 

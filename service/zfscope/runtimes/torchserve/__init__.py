@@ -23,7 +23,7 @@ class TorchServe:
     def __post_init__(self) -> None:
         """Validate the address and convert it to gRPC's syntax."""
         try:
-            address = str(parse_address(self.address, example_port=7070, least_port=1))
+            address = str(parse_address(self.address, example_port=7070, min_port=1))
         except ValueError as error:
             raise InputError(str(error), field="torchserve") from error
         object.__setattr__(self, "address", address)

@@ -15,7 +15,7 @@ from zfscope.results import Analysis
 from zfscope.server.backend import Backend
 from zfscope.server.deadline import CallCancellation
 from zfscope.server.oip.inputs import images_to_wire, parse_images
-from zfscope.server.oip.outputs import RequestedOutput, answer_to_wire, bytes_array, requested_outputs
+from zfscope.server.oip.outputs import RequestedOutput, bytes_array, requested_outputs, response_to_wire
 from zfscope.server.oip.parameters import TENSOR_SCALE, InferTarget, parameters_of, scale_of
 from zfscope.server.services.requests import prepared_by_field
 
@@ -50,7 +50,7 @@ def infer(
     outcome = analyze(backend, call, check_cancelled=cancel.check)
     model, arrays = outcome.model, _arrays(outcome.analysis)
     outputs = {output.name: _select(output, arrays) for output in requested}
-    return answer_to_wire(
+    return response_to_wire(
         request,
         model=target.title(model.name),
         version=model.version,

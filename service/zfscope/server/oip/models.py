@@ -20,7 +20,7 @@ from zfscope.runtimes import LoadedModel
 from zfscope.server.backend import Backend
 from zfscope.server.deadline import CallCancellation
 from zfscope.server.oip.inputs import INPUT, ImageInput, images_to_wire, numbers_of, parse_images
-from zfscope.server.oip.outputs import RequestedOutput, answer_to_wire, bytes_array, requested_outputs
+from zfscope.server.oip.outputs import RequestedOutput, bytes_array, requested_outputs, response_to_wire
 from zfscope.server.oip.parameters import InferTarget, check_no_parameters, scale_of
 from zfscope.store import Manifest, Model
 from zfscope.wire.images import pixels_from_wire
@@ -87,7 +87,9 @@ def read(
     if sent is None:
         raise InputError("no images; send the input 'input' or 'images'", field="inputs")
     _check_images(sent, model, backend.settings.max_images)
-    _check_answer(sent.images, [known[output.name] for output in requested], backend.settings.max_send_bytes)
+    _check_response_size(
+        sent.images, [known[output.name] for output in requested], backend.settings.max_send_bytes
+    )
     pixels, warnings = _pixels(backend, sent, model, cancel, scale_of(request, sent))
     return InferRequest(loaded, pixels, requested, warnings)
 
@@ -98,7 +100,7 @@ def response_of(
     """Return the response with the requested outputs."""
     model = parsed.loaded.model
     outputs = {output.name: _format_output(arrays[output.name], output, model) for output in parsed.requested}
-    return answer_to_wire(
+    return response_to_wire(
         request, model=model.name, version=model.version, outputs=outputs, warnings=parsed.warnings
     )
 
@@ -125,11 +127,11 @@ def _check_images(sent: ImageInput, model: Model, limit: int) -> None:
         raise InputError(message, field="inputs[0].shape")
     if sent.images > limit:
         raise TooMuchWork(
-            f"{sent.images} images; one request may send up to {limit}", field="inputs[0].shape"
+            f"{sent.images} images; allowed: at most {limit} per request", field="inputs[0].shape"
         )
 
 
-def _check_answer(images: int, requested: Sequence[Shape], limit: int) -> None:
+def _check_response_size(images: int, requested: Sequence[Shape], limit: int) -> None:
     size = 4 * images * sum(math.prod(shape) for shape in requested)
     if size > limit:
         message = f"the outputs take {size:,} bytes; the limit of a response is {limit:,}"

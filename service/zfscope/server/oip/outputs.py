@@ -56,7 +56,7 @@ def bytes_array(elements: Sequence[bytes]) -> Array:
     return array
 
 
-def answer_to_wire(
+def response_to_wire(
     request: pb.ModelInferRequest,
     *,
     model: str,

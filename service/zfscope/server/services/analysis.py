@@ -16,7 +16,7 @@ from zfscope.answers.analysis import TypedAnalysis
 from zfscope.server.backend import Backend
 from zfscope.server.deadline import CallCancellation
 from zfscope.server.interceptors import Context
-from zfscope.server.services.requests import analysis_to_wire, answer_typed, outcome_to_wire, untyped_call
+from zfscope.server.services.requests import analysis_to_wire, handle_typed, outcome_to_wire, untyped_call
 from zfscope.server.services.stream import Cooldown, MessageQueue
 from zfscope.store import Model
 from zfscope.v1 import analysis_pb2 as pb
@@ -58,7 +58,7 @@ def _typed_method(typed: TypedAnalysis[Any]) -> Any:
     """Return the servicer method of an analysis with a dedicated RPC."""
 
     async def method(self: AnalysisService, request: Any, context: Context) -> Message:
-        work = partial(answer_typed, typed, self._backend, request, CallCancellation(context))
+        work = partial(handle_typed, typed, self._backend, request, CallCancellation(context))
         return await self._backend.workers.run(work)
 
     method.__name__ = typed.rpc

@@ -68,7 +68,7 @@ def typed_call(typed: TypedAnalysis[Any], request: Any, limits: DecodeLimits, ma
     return call_from_request(request, limits, typed.analyzer, parameters=parameters, admit=admit)
 
 
-def answer_typed(
+def handle_typed(
     typed: TypedAnalysis[Any], backend: Backend, request: Message, cancel: CallCancellation
 ) -> Message:
     """Handle a call of an analysis's dedicated RPC. Blocks."""
@@ -96,7 +96,9 @@ def images_by_field(images: Sequence[image_pb2.Image]) -> dict[str, image_pb2.Im
     Raises InputError for more than MAX_IMAGES photos, before allocating memory for each.
     """
     if len(images) > MAX_IMAGES:
-        raise InputError(f"{len(images):,} images; a request may have up to {MAX_IMAGES:,}", field="images")
+        raise InputError(
+            f"{len(images):,} images; allowed: at most {MAX_IMAGES:,} per request", field="images"
+        )
     return {f"images[{index}]": image for index, image in enumerate(images)}
 
 
@@ -132,7 +134,7 @@ def _check_units(request: pb.ProjectRequest, limit: int) -> Callable[[Model, Any
 
 def _check_count(units: int, limit: int, *, field: str) -> None:
     if units > limit:
-        raise TooMuchWork(f"{units} units; one request may have up to {limit}", field=field)
+        raise TooMuchWork(f"{units} units; allowed: at most {limit} per request", field=field)
 
 
 def _architectures_call(request: pb.CompareArchitecturesRequest, limits: DecodeLimits) -> AnalysisCall:

@@ -1,1 +1,1 @@
-"""What the service reports of itself: the log, metrics, traces."""
+"""Telemetry of the service: log, metrics and traces."""
