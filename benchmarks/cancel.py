@@ -40,7 +40,7 @@ from zfscope.client import Box
 from zfscope.inference import inference_pb2
 from zfscope.inference.inference_pb2_grpc import GRPCInferenceServiceStub
 from zfscope.runtimes import create_runtime
-from zfscope.scan import build_index, indexes_folder, make_plan, open_data
+from zfscope.scan import build_index, indexes_folder, open_data, plan_scan
 from zfscope.scan.open import epoch_index_name
 from zfscope.store import ModelStore
 from zfscope.v1.analysis_pb2_grpc import AnalysisServiceStub
@@ -110,7 +110,7 @@ def indexed_store(scratch: Path, console: Console) -> Path:
     for epoch in track((None, *final.manifest.early_epochs), "indexes", console=console, transient=True):
         model = final if epoch is None else models.load_checkpoint(MODEL, epoch)
         name = "photos" if epoch is None else epoch_index_name("photos", epoch)
-        plan = make_plan(model.network.spec, ["conv2", "conv3", "conv5"])
+        plan = plan_scan(model.network.spec, ["conv2", "conv3", "conv5"])
         runtime = create_runtime("onnx", model, threads=1, cache=scratch / "graphs")
         build_index(model, photos, plan, indexes_folder(final) / name, runtime=runtime)
     return scratch / "store"

@@ -54,7 +54,7 @@ from zfscope.images.preprocess import Preprocessing, prepare
 from zfscope.networks import build, zfnet
 from zfscope.runtimes import Runtime, create_runtime
 from zfscope.runtimes.onnx.graph import graph_bytes, layer_nodes
-from zfscope.scan import DataSet, ScanPlan, build_index, make_plan, open_data
+from zfscope.scan import DataSet, ScanPlan, build_index, open_data, plan_scan
 from zfscope.store import Label, Manifest, Model, Provenance, Weights
 
 LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc7")
@@ -188,7 +188,7 @@ class ScanSetup:
 def make_setup(scratch: Path) -> ScanSetup:
     """Load the model and its runtime; the graph is exported to `scratch`."""
     model = make_model()
-    plan = make_plan(model.network.spec, LAYERS, top=TOP)
+    plan = plan_scan(model.network.spec, LAYERS, top=TOP)
     runtime = create_runtime("onnx", model, threads=1, cache=scratch / "graphs")
     side = model.spec.input_size
     runtime.map_maxima(np.zeros((1, 3, side, side), np.float32), plan.layers)

@@ -16,7 +16,7 @@ from zfscope.images.preprocess import Preprocessing, prepare
 from zfscope.networks import NetworkSpec, build
 from zfscope.networks.layers import Conv, Flatten, Linear, LocalResponseNorm, MaxPool, ReLU
 from zfscope.runtimes import create_runtime
-from zfscope.scan import build_index, indexes_folder, make_plan, open_data
+from zfscope.scan import build_index, indexes_folder, open_data, plan_scan
 from zfscope.scan.open import epoch_index_name
 from zfscope.store import Label, Manifest, Model, ModelStore, Provenance, write_model
 
@@ -52,7 +52,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
         Image.fromarray(blobs(number)).save(photos / f"{number:02}.png")
     model, checkpoint = ModelStore(root).load("tiny"), ModelStore(root).load_checkpoint("tiny", 1)
     for indexed, name in ((model, "photos"), (checkpoint, epoch_index_name("photos", 1))):
-        plan = make_plan(indexed.network.spec)
+        plan = plan_scan(indexed.network.spec)
         runtime = create_runtime("torch", indexed)
         build_index(indexed, open_data(photos), plan, indexes_folder(indexed) / name, runtime=runtime)
     return model

@@ -244,7 +244,7 @@ def test_an_unknown_layer_is_rejected(plain_context: Context, with_photos: WithP
 
 
 def test_a_single_photo_is_rejected() -> None:
-    with pytest.raises(InputError, match=r"^1 photos; 'correspond' takes 2 to 32$"):
+    with pytest.raises(InputError, match=r"^1 photo; 'correspond' takes 2 to 32$"):
         check_photos(Correspond(), 1)
 
 

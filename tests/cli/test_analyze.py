@@ -229,7 +229,7 @@ def test_invalid_masks_are_reported_in_one_line(
         ),
         (["correspond", "photo", "photo", "--parts", "[{"], "argument --parts: '[{' is not valid JSON"),
         (["correspond", "photo", "photo", "--parts", "[]"], "parts is []"),
-        (["correspond", "photo", "--parts", "[]"], "1 photos; 'correspond' takes 2 to 32"),
+        (["correspond", "photo", "--parts", "[]"], "1 photo; 'correspond' takes 2 to 32"),
     ],
 )
 @pytest.mark.parametrize("remote", [False, True])

@@ -112,7 +112,10 @@ def test_a_layer_missing_from_the_index_is_an_error(run: Run, command: list[obje
     assert run(*command, "--layers", "conv1", "--count", 1, "--no-evolution").code == 0
     result = run(*command, "--layers", "fc6")
     assert result.code == 2
-    assert "index 'photos' has no layer 'fc6', it has conv1; choose a new name with --index" in result.stderr
+    assert (
+        "layer 'fc6' is not in index 'photos'; available: conv1; choose a new name with --index"
+        in result.stderr
+    )
 
 
 def test_a_folder_with_other_files_is_not_modified(run: Run, command: list[object], tmp_path: Path) -> None:

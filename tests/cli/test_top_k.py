@@ -13,7 +13,7 @@ from PIL import Image
 from zfscope.cli.top_k import print_maps
 from zfscope.client import Analysis, Analyzed, Table
 from zfscope.runtimes import create_runtime
-from zfscope.scan import build_index, indexes_folder, make_plan, open_data
+from zfscope.scan import build_index, indexes_folder, open_data, plan_scan
 from zfscope.store import ModelStore
 
 Run = Callable[..., Any]
@@ -29,7 +29,7 @@ def photos(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         photo = Image.fromarray(drawn).resize((60, 48), Image.Resampling.BICUBIC)
         photo.save(folder / "ant" / f"{number:02}.png")
     model = ModelStore(store).load("tiny", 1)
-    plan = make_plan(model.network.spec, ["conv1", "conv5", "relu5"])
+    plan = plan_scan(model.network.spec, ["conv1", "conv5", "relu5"])
     runtime = create_runtime("torch", model)
     build_index(model, open_data(folder), plan, indexes_folder(model) / "blobs", runtime=runtime)
     return folder

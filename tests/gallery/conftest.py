@@ -15,13 +15,12 @@ from safetensors.torch import save_file
 from zfscope.analysis.contract import Analysis, Context
 from zfscope.analysis.registry import load_analyzers
 from zfscope.analysis.run import read_params, run
-from zfscope.gallery import Gallery, GalleryPlan, build_gallery, make_plan
+from zfscope.gallery import Gallery, GalleryPlan, build_gallery, plan_gallery
 from zfscope.images.preprocess import Preprocessing
 from zfscope.networks import Network, NetworkSpec, build
 from zfscope.networks.layers import Conv, Flatten, Linear, MaxPool, ReLU
 from zfscope.runtimes import create_runtime
-from zfscope.scan import build_index, indexes_folder, open_data, open_index
-from zfscope.scan import make_plan as plan_scan
+from zfscope.scan import build_index, indexes_folder, open_data, open_index, plan_scan
 from zfscope.scan.open import epoch_index_name
 from zfscope.store import Label, Manifest, Model, ModelStore, Provenance, RecordedAccuracy, write_model
 
@@ -115,7 +114,7 @@ def photos(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def plan(model: Model, photos: Path) -> GalleryPlan:
     """A plan of everything in the index."""
-    return make_plan(model, open_index(model, "them"))
+    return plan_gallery(model, open_index(model, "them"))
 
 
 Analyze = Callable[[str, Mapping[str, Any], Callable[[float], None]], Analysis]
@@ -149,7 +148,7 @@ def whole(
 ) -> tuple[Path, Gallery]:
     """A gallery of everything and its description; tests must not modify it."""
     out = tmp_path_factory.mktemp("whole") / "gallery"
-    return out, build_gallery(make_plan(model, open_index(model, "them")), analyze, out)
+    return out, build_gallery(plan_gallery(model, open_index(model, "them")), analyze, out)
 
 
 class Element:

@@ -17,7 +17,7 @@ from PIL import Image
 from tests.gallery.conftest import CLASS, DEAD, LABEL, LAYERS, PHOTO, Analyze, Page
 from zfscope.engine import Unit, project, receptive_fields, trace
 from zfscope.errors import InputError, NotFound
-from zfscope.gallery import Gallery, GalleryPlan, build_gallery, make_plan
+from zfscope.gallery import Gallery, GalleryPlan, build_gallery, plan_gallery
 from zfscope.gallery import plan as plan_module
 from zfscope.images.decode import decode
 from zfscope.images.preprocess import prepare
@@ -247,7 +247,7 @@ def test_another_gallery_replaces_the_files_of_the_first(
 ) -> None:
     build_gallery(plan, analyze, tmp_path)
     (tmp_path / "relu2" / "notes.txt").write_text("my own")
-    fewer = make_plan(model, plan.index, layers=["relu2"], count=2, top=4, evolution=False)
+    fewer = plan_gallery(model, plan.index, layers=["relu2"], count=2, top=4, evolution=False)
     build_gallery(fewer, analyze, tmp_path, title="Two & two")
     maps = fewer.layers[0].maps
     assert set(contents(tmp_path)) == {
@@ -281,7 +281,7 @@ def test_a_gallery_in_use_by_another_process_is_rejected(
 
 
 def test_count_selects_the_strongest_maps(model: Model, plan: GalleryPlan) -> None:
-    few = make_plan(model, plan.index, count=2)
+    few = plan_gallery(model, plan.index, count=2)
     for layer in few.layers:
         maps = len(plan.index.alive(layer.name))
         scores = [plan.index.records(layer.name, number)[0].value for number in range(maps)]
@@ -294,7 +294,7 @@ def test_count_selects_the_strongest_maps(model: Model, plan: GalleryPlan) -> No
         (
             {"layers": ["conv9"]},
             NotFound,
-            f"'conv9' is not in index 'them', which has {', '.join(LAYERS)}",
+            f"'conv9' is not in index 'them'; available: {', '.join(LAYERS)}",
         ),
         ({"top": 10}, InputError, r"top is 10; allowed: 1 to 9 \(index 'them' has 9 photos per map\)"),
         ({"top": 0}, InputError, "top is 0"),
@@ -305,7 +305,7 @@ def test_invalid_options_are_rejected(
     model: Model, plan: GalleryPlan, options: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
-        make_plan(model, plan.index, **options)
+        plan_gallery(model, plan.index, **options)
 
 
 def test_the_identity_depends_on_epochs_and_top(plan: GalleryPlan) -> None:

@@ -14,7 +14,7 @@ from zfscope.images.preprocess import Preprocessing
 from zfscope.networks import NetworkSpec, build
 from zfscope.networks.layers import Conv, Flatten, Linear, LocalResponseNorm, MaxPool, ReLU
 from zfscope.runtimes import create_runtime
-from zfscope.scan import Index, build_index, make_plan, open_data
+from zfscope.scan import Index, build_index, open_data, plan_scan
 from zfscope.scan.batches import ScanBatch
 from zfscope.scan.engine import ScanFunction
 from zfscope.scan.partial import PartialResult
@@ -136,7 +136,7 @@ def make(model: Model, tmp_path: Path) -> Callable[..., Index]:
 
     def make_index(data: Path, *, name: str = "it", runtime: str = "onnx", **options: object) -> Index:
         plan_options = {key: options.pop(key) for key in ("layers", "top", "rank") if key in options}
-        plan = make_plan(SPEC, **{"layers": LAYERS, **plan_options})  # type: ignore[arg-type]
+        plan = plan_scan(SPEC, **{"layers": LAYERS, **plan_options})  # type: ignore[arg-type]
         return build_index(
             model,
             open_data(data),

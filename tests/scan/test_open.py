@@ -18,9 +18,9 @@ from zfscope.scan import (
     Index,
     build_index,
     indexes_folder,
-    make_plan,
     open_data,
     open_index,
+    plan_scan,
     verify_indexes,
 )
 from zfscope.scan.tables import MAP_COLUMNS, RECORD_COLUMNS, SKIPPED_COLUMNS
@@ -32,7 +32,7 @@ WriteModel = Callable[..., Path]
 @pytest.fixture
 def index(model: Model, photos: Path, tmp_path: Path) -> Index:
     """The index `val` in the folder of its model."""
-    plan = make_plan(model.network.spec, LAYERS, top=3)
+    plan = plan_scan(model.network.spec, LAYERS, top=3)
     runtime = create_runtime("onnx", model, threads=1, cache=tmp_path / "graphs")
     return build_index(model, open_data(photos), plan, indexes_folder(model) / "val", runtime=runtime)
 
@@ -218,7 +218,7 @@ class TestFiles:
         data.mkdir()
         draw(0).save(data / "fine.png")
         draw(1).save(data / os.fsdecode(b"\xe9.png"))
-        plan = make_plan(model.network.spec)
+        plan = plan_scan(model.network.spec)
         runtime = create_runtime("torch", model)
         index = build_index(model, open_data(data), plan, tmp_path / "out" / "it", runtime=runtime)
         assert index.skipped == ((r"\xe9.png", "the file's name is not UTF-8; rename it"),)

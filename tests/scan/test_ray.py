@@ -17,7 +17,7 @@ from tests.scan.conftest import LAYERS, SPEC
 from zfscope.datasets import Photo
 from zfscope.errors import InputError, RuntimeUnavailable
 from zfscope.runtimes import create_runtime
-from zfscope.scan import Index, build, build_index, create_engine, make_plan, open_data, ray_engine
+from zfscope.scan import Index, build, build_index, create_engine, open_data, plan_scan, ray_engine
 from zfscope.scan.batches import ScanBatch
 from zfscope.scan.engine import ScanFunction
 from zfscope.scan.partial import PartialResult
@@ -150,7 +150,7 @@ def test_a_scan_started_by_actors_is_resumed_by_threads(
             yield part
 
     def index(name: str, **options: object) -> None:
-        plan = make_plan(SPEC, LAYERS, rank="sum")
+        plan = plan_scan(SPEC, LAYERS, rank="sum")
         runtime = create_runtime("torch", model)
         build_index(model, data, plan, tmp_path / "out" / name, runtime=runtime, **options)  # type: ignore[arg-type]
 
@@ -195,7 +195,7 @@ def test_a_photo_that_actors_cannot_read_stops_the_scan(model: Model, photos: Pa
     handle = os.open(photos, os.O_RDONLY)
     only_here = Path(f"/proc/self/fd/{handle}")  # readable by this process only
     data = replace(open_data(photos), root=only_here)
-    plan = make_plan(SPEC, LAYERS)
+    plan = plan_scan(SPEC, LAYERS)
     runtime = create_runtime("onnx", model, threads=1, cache=tmp_path / "graphs")
     message = (
         rf"^machine '.+' of the Ray cluster cannot read '{only_here}/a/00\.png'; every machine needs the"

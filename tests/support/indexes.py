@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from zfscope.runtimes import create_runtime
-from zfscope.scan import Index, build_index, indexes_folder, make_plan, open_data
+from zfscope.scan import Index, build_index, indexes_folder, open_data, plan_scan
 from zfscope.store import Model
 
 
 def index_photos(model: Model, photos: Path, name: str, layers: Sequence[str], **options: Any) -> Index:
-    """Build an index in the index folder of a model. options: passed to `make_plan`."""
-    plan, target = make_plan(model.network.spec, layers, **options), indexes_folder(model) / name
+    """Build an index in the index folder of a model. options: passed to `plan_scan`."""
+    plan, target = plan_scan(model.network.spec, layers, **options), indexes_folder(model) / name
     return build_index(model, open_data(photos), plan, target, runtime=create_runtime("torch", model))

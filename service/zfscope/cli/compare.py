@@ -140,7 +140,7 @@ def _read_valid_photo(path: Path) -> bytes:
 def _add_sample(path: Path, selection: PhotoSelection) -> None:
     """Add evenly spaced photos of a data set, replacing an unusable photo by the next usable one."""
     from zfscope.datasets import UnusablePhoto, open_data
-    from zfscope.datasets.names import printable, quoted, similar_classes
+    from zfscope.datasets.names import as_unicode, quoted, similar_classes
     from zfscope.datasets.read import SkippedPhoto, read_usable_photo
 
     data, photos, skipped = open_data(path), list[bytes](), list[SkippedPhoto]()
@@ -153,7 +153,7 @@ def _add_sample(path: Path, selection: PhotoSelection) -> None:
                 photos.append(read_usable_photo(photo))
                 break
             except UnusablePhoto as error:
-                skipped.append(SkippedPhoto(printable(photo.name), error.message))
+                skipped.append(SkippedPhoto(as_unicode(photo.name), error.message))
     if not photos:
         name, reason = skipped[0]
         message = (

@@ -45,7 +45,7 @@ def evaluate(
     from zfscope.store import ModelStore
 
     loaded = ModelStore(find_store(store)).load(model, version)
-    measured = measure(data, loaded, ten_crop=ten_crop)
+    measured = measure_accuracy(data, loaded, ten_crop=ten_crop)
     print_data_warnings(measured.warnings)
     accuracy = measured.accuracy
     used = PhotosUsed(accuracy.images, measured.skipped, measured.skipped_files)
@@ -61,7 +61,7 @@ def evaluate(
         echo(f"Measured on {used}.")
 
 
-def measure(data: Path, model: "Model", *, ten_crop: bool) -> "Evaluation":
+def measure_accuracy(data: Path, model: "Model", *, ten_crop: bool) -> "Evaluation":
     """Measure the accuracy of a model on a folder of photos, with a progress bar.
 
     Raises InputError for a folder without photos, or with a subfolder that is not a class of the model.

@@ -104,7 +104,7 @@ def _build_indexes(
     the checkpoints lack.
     """
     from zfscope.networks.spec import convolutional_part
-    from zfscope.scan import indexes_folder, make_plan, open_data
+    from zfscope.scan import indexes_folder, open_data, plan_scan
     from zfscope.scan.open import read_manifest
 
     final, photos = models.load(model.name, model.version), open_data(data)
@@ -112,8 +112,8 @@ def _build_indexes(
         return None  # the analyzer raises the error
     spec = convolutional_part(final.spec)
     base, layer, epochs = parameters["index"], parameters["layer"], parameters.get("epochs")
-    by_default = make_plan(spec)
-    plan = by_default if layer in by_default.layers else make_plan(spec, [layer])
+    by_default = plan_scan(spec)
+    plan = by_default if layer in by_default.layers else plan_scan(spec, [layer])
     wanted = final.manifest.early_epochs if epochs is None else epochs
     build_missing_indexes(models, final, photos, base, plan, wanted, forward)
     return read_manifest(indexes_folder(final) / base), photos

@@ -82,7 +82,7 @@ def export_model(
 
 def _export_onnx(model: "Model", target: Path, layers: list[str] | None) -> None:
     from zfscope.files import folder_for_files, write_file
-    from zfscope.runtimes.onnx.cache import export_model
+    from zfscope.runtimes.onnx.cache import export_graph
     from zfscope.runtimes.onnx.graph import with_layers
 
     spec = model.spec
@@ -90,7 +90,7 @@ def _export_onnx(model: "Model", target: Path, layers: list[str] | None) -> None
         spec.layer(layer, field="layers")
     names = [layer.name for layer in spec.layers] if layers is None else layers
     with folder_for_files(target.parent):
-        write_file(target, with_layers(export_model(model), spec, names))
+        write_file(target, with_layers(export_graph(model), spec, names))
 
 
 def _next_step(export_format: ExportFormat, name: str, target: Path) -> str:

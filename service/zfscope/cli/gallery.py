@@ -74,7 +74,7 @@ def gallery(
       zfscope gallery photos/val --layers conv5,fc8 --index classes --no-evolution --out classes
       zfscope gallery photos/val --count 32 --title "Thirty-two of each" --out some
     """
-    from zfscope.gallery import build_gallery, make_plan
+    from zfscope.gallery import build_gallery, plan_gallery
     from zfscope.local import LocalClient
     from zfscope.scan import open_data, open_index
     from zfscope.store import ModelStore
@@ -89,7 +89,7 @@ def gallery(
         models, loaded, photos, name, wanted, evolution=evolution, forward=ForwardOptions(device=device)
     )
     opened = open_index(loaded, name)
-    plan = make_plan(loaded, opened, layers=wanted, top=top, count=count, evolution=evolution)
+    plan = plan_gallery(loaded, opened, layers=wanted, top=top, count=count, evolution=evolution)
     with progress() as bar:
         task = bar.add_task("maps", total=None)
         built = build_gallery(
@@ -133,9 +133,9 @@ def _build_indexes(
     forward: ForwardOptions,
 ) -> None:
     """Build the missing indexes of the final weights and, if shown, of the epochs."""
-    from zfscope.scan import indexes_folder, make_plan, open_index
+    from zfscope.scan import indexes_folder, open_index, plan_scan
 
-    plan = make_plan(model.spec, layers)
+    plan = plan_scan(model.spec, layers)
     if (indexes_folder(model) / name).exists():
         existing = open_index(model, name)
         missing = [layer for layer in layers if layer not in existing.layers]
@@ -144,7 +144,7 @@ def _build_indexes(
                 f"layer '{missing[0]}' is not in index '{name}'; available: {', '.join(existing.layers)}"
             )
             raise InputError(f"{message}; choose a new name with --index to build one", field="layers")
-        plan = make_plan(model.spec, layers or existing.layers)
+        plan = plan_scan(model.spec, layers or existing.layers)
     epochs = model.manifest.early_epochs if evolution else ()
     build_missing_indexes(models, model, photos, name, plan, epochs, forward)
 

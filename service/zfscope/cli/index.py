@@ -91,7 +91,7 @@ def index(
       zfscope index /shared/photos --model zfnet-imagenette --engine ray --address ray://head:10001
     """
     from zfscope.datasets.names import similar_classes
-    from zfscope.scan import create_engine, indexes_folder, make_plan, open_data
+    from zfscope.scan import create_engine, indexes_folder, open_data, plan_scan
     from zfscope.store import ModelStore
 
     _check_ray(engine, runtime, device)
@@ -103,7 +103,7 @@ def index(
         else models.load_checkpoint(model, checkpoint, version)
     )
     wanted = [layer for layer in layers.split(",") if layer]
-    plan = make_plan(loaded.spec, wanted, top=top, rank="sum" if rank is opt.Rank.sum else "max")
+    plan = plan_scan(loaded.spec, wanted, top=top, rank="sum" if rank is opt.Rank.sum else "max")
     title = index_name(name, data, checkpoint)
     photos = open_data(data)
     print_data_warnings(similar_classes(photos.classes))

@@ -143,10 +143,10 @@ def layer_subject(layer: str) -> Subject:
     return Subject(safe_stem(layer), ("layer", layer))
 
 
-def safe_stem(name: str, longest: int = _MAX_STEM) -> str:
+def safe_stem(name: str, max_chars: int = _MAX_STEM) -> str:
     """Return a name without path separators that every file system accepts; letters are kept."""
     letters = re.sub(r"[^\w-]", "_", unicodedata.normalize("NFC", name))
-    return letters[:longest].lstrip("-") or "_"
+    return letters[:max_chars].lstrip("-") or "_"
 
 
 def safe_name(name: str) -> str:

@@ -72,7 +72,7 @@ class AsyncClient(AsyncClientMethods):
     async def _run(self, make: Callable[[], AnalysisRequest[A]]) -> A:
         request = await self._build(make)
         if request.typed and not request.progress:
-            return await self._unary(lambda: rpc.typed_call(request))
+            return await self._unary(lambda: rpc.typed_unary_call(request))
         with request.renamed_fields():
             async with aclosing(self._messages(request)) as messages:
                 async for message in messages:

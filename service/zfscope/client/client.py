@@ -69,7 +69,7 @@ class Client(ClientMethods):
         with request_limit(self._max_request_bytes):
             request = make()
         if request.typed and not request.progress:
-            return self._unary(lambda: rpc.typed_call(request))
+            return self._unary(lambda: rpc.typed_unary_call(request))
         with request.renamed_fields(), closing(self._messages(request)) as messages:
             for message in messages:
                 if message.WhichOneof("message") == "result":

@@ -39,7 +39,7 @@ def read_limit(trailing: Any) -> int | None:
     return int(text) if text.isdecimal() else None
 
 
-def typed_call(request: AnalysisRequest[A]) -> UnaryCall[A]:
+def typed_unary_call(request: AnalysisRequest[A]) -> UnaryCall[A]:
     """Return the unary call of an analysis that has a dedicated RPC."""
     typed = request.typed
     assert typed

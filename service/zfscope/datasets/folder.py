@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from zfscope.datasets.dataset import ListedFile, file_stamp
 from zfscope.datasets.first_bytes import SkipReason, has_photo_suffix, is_photo_by_name, skip_reason
-from zfscope.datasets.names import first_folder, printable, quoted
+from zfscope.datasets.names import as_unicode, first_folder, quoted
 from zfscope.datasets.skipped_files import (
     DANGLING,
     GALLERY,
@@ -153,13 +153,13 @@ class _FolderWalk:
         return []
 
     def _skip(self, kind: str, name: str) -> None:
-        self.listing.skipped.add(kind, printable(name))
+        self.listing.skipped.add(kind, as_unicode(name))
 
 
 def _add_file(path: str, name: str, status: os.stat_result, listing: FolderListing) -> None:
     """Add a file to the photos or to the skipped files."""
     if not stat.S_ISREG(status.st_mode):
-        listing.skipped.add(SPECIAL, printable(name))
+        listing.skipped.add(SPECIAL, as_unicode(name))
         return
     if not is_photo_by_name(name):
         try:
@@ -167,7 +167,7 @@ def _add_file(path: str, name: str, status: os.stat_result, listing: FolderListi
         except OSError:  # an unreadable PNG counts as a photo that cannot be used
             reason = None if has_photo_suffix(name) else SkipReason(UNREADABLE)
         if reason:
-            listing.skipped.add(reason.kind, printable(name), advice=reason.advice)
+            listing.skipped.add(reason.kind, as_unicode(name), advice=reason.advice)
             return
     stamp = file_stamp(status, now_ns=time.time_ns())
     listing.photos[name] = ListedFile(first_folder(name), status.st_size, stamp=stamp)

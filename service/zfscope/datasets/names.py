@@ -11,7 +11,7 @@ def first_folder(name: str) -> str:
     return folder if slash else ""
 
 
-def printable(name: str) -> str:
+def as_unicode(name: str) -> str:
     """Return a path as valid Unicode text; bytes that are not UTF-8 are escaped, such as \\xff."""
     return os.fsencode(name).decode(errors="backslashreplace")
 
@@ -19,7 +19,7 @@ def printable(name: str) -> str:
 def quoted(name: str) -> str:
     """Return a name in quotes for a one-line message, with control characters escaped, such as \\n."""
     shown = "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode() for char in printable(name)
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in as_unicode(name)
     )
     return f"'{shown}'"
 
@@ -33,6 +33,6 @@ def similar_classes(classes: Sequence[str]) -> Iterator[str]:
     for group in groups.values():
         if len(group) > 1:
             same = len({unicodedata.normalize("NFC", name) for name in group}) < len(group)
-            names = ", ".join(ascii(printable(name)) if same else quoted(name) for name in group)
+            names = ", ".join(ascii(as_unicode(name)) if same else quoted(name) for name in group)
             difference = "differ only in case, spaces or Unicode normalisation"
             yield f"classes {names} {difference}; merge them if they are the same"

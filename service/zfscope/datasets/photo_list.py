@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from zfscope.datasets.dataset import MISSING, ListedFile, file_stamp
-from zfscope.datasets.names import printable, quoted
+from zfscope.datasets.names import as_unicode, quoted
 from zfscope.errors import InputError
 from zfscope.text import BYTE_ORDER_MARK, decode_text, encoding_of, is_comment
 
@@ -58,7 +58,7 @@ def _read_lines(path: Path) -> Iterator[tuple[str, str]]:
                     _check_columns(path, number, name, rest)
                     yield os.path.normpath(name), "".join(rest)
     except (UnicodeError, OSError) as error:
-        shown = printable(str(path))
+        shown = as_unicode(str(path))
         message = f"'{shown}' is not a folder, a tar or a text file that lists photos: {error}"
         raise InputError(message, field="data") from error
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from zfscope.datasets.dataset import MISSING, DataSet, Photo
-from zfscope.datasets.names import printable, quoted
+from zfscope.datasets.names import as_unicode, quoted
 from zfscope.errors import InputError
 from zfscope.images.decode import decode
 from zfscope.images.limits import DecodeLimits, environment_limits
@@ -43,7 +43,7 @@ def read_photo(photo: Photo, limits: DecodeLimits | None = None) -> bytes:
         raise UnusablePhoto(_missing_reason(photo.file))
     if photo.size > max_bytes:
         raise UnusablePhoto(f"{FILE_FIELD} has {photo.size:,} bytes; allowed: at most {max_bytes:,}")
-    if printable(photo.name) != photo.name:
+    if as_unicode(photo.name) != photo.name:
         raise UnusablePhoto("the file's name is not UTF-8; rename it")
     try:
         return read_range(photo.file, photo.offset, photo.size)

@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from zfscope.datasets.dataset import ListedFile, file_stamp
 from zfscope.datasets.first_bytes import SkipReason, is_photo_by_name, skip_reason
-from zfscope.datasets.names import first_folder, printable, quoted
+from zfscope.datasets.names import as_unicode, first_folder, quoted
 from zfscope.datasets.skipped_files import SPECIAL, SYSTEM, TAR_LINK, SkippedFilesCounter, hidden_or_system
 from zfscope.errors import InputError
 from zfscope.images.formats import HEAD_BYTES
@@ -73,7 +73,7 @@ def is_tar(path: Path) -> bool:
 
 def damaged_tar_error(tar: Path, fault: Exception) -> InputError:
     """Return the error for a tar that does not allow random access."""
-    shown = printable(str(tar))
+    shown = as_unicode(str(tar))
     advice = "unpack it, or create the tar without compression"
     message = f"'{shown}' is a compressed or damaged tar ({fault}); {advice}"
     return InputError(message, field="data")
@@ -93,7 +93,7 @@ def _add(member: tarfile.TarInfo, contents: BinaryIO, stamp: int, listing: TarLi
     elif member.islnk() and (target := listing.photos.get(posixpath.normpath(member.linkname))):
         listing.photos[name] = target  # a hard link to an earlier member
     elif reason := _skip_reason(member, name, contents):
-        listing.skipped.add(reason.kind, printable(name), advice=reason.advice)
+        listing.skipped.add(reason.kind, as_unicode(name), advice=reason.advice)
     else:
         listing.photos[name] = ListedFile("", member.size, member.offset_data, stamp)
 
@@ -109,7 +109,7 @@ def _skip_by_name(name: str, listing: TarListing) -> bool:
             return True
         listing.system_folders.add(name)
     if kind:
-        listing.skipped.add(kind, printable(name))
+        listing.skipped.add(kind, as_unicode(name))
     return bool(kind)
 
 

@@ -2,6 +2,6 @@
 
 from zfscope.gallery.build import build_gallery
 from zfscope.gallery.facts import Gallery
-from zfscope.gallery.plan import GalleryPlan, make_plan
+from zfscope.gallery.plan import GalleryPlan, plan_gallery
 
-__all__ = ["Gallery", "GalleryPlan", "build_gallery", "make_plan"]
+__all__ = ["Gallery", "GalleryPlan", "build_gallery", "plan_gallery"]

@@ -72,7 +72,7 @@ class GalleryPlan:
         return sha256(self.index.manifest.model_dump_json().encode())
 
 
-def make_plan(
+def plan_gallery(
     model: Model,
     index: Index,
     *,

@@ -6,7 +6,7 @@ from zfscope.scan.build import build_index
 from zfscope.scan.engine import ENGINES, Engine, create_engine, local
 from zfscope.scan.index import Index
 from zfscope.scan.open import indexes_folder, open_index, verify_indexes
-from zfscope.scan.plan import ScanPlan, make_plan
+from zfscope.scan.plan import ScanPlan, plan_scan
 
 __all__ = [
     "ENGINES",
@@ -20,8 +20,8 @@ __all__ = [
     "create_engine",
     "indexes_folder",
     "local",
-    "make_plan",
     "open_data",
     "open_index",
+    "plan_scan",
     "verify_indexes",
 ]

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from zfscope.datasets.dataset import DataSet
-from zfscope.datasets.names import printable
+from zfscope.datasets.names import as_unicode
 from zfscope.datasets.read import SkippedPhoto, no_usable_photo_error
 from zfscope.errors import CannotWrite, InputError
 from zfscope.files import exclusive_folder, writing
@@ -131,7 +131,7 @@ def _check_existing(target: Path, origin: Origin, data: DataSet) -> None:
 def _check_photos(data: DataSet, result: PartialResult) -> None:
     if not result.photos:
         number, reason = result.skipped[0]
-        raise no_usable_photo_error(data, SkippedPhoto(printable(data.names[number]), reason))
+        raise no_usable_photo_error(data, SkippedPhoto(as_unicode(data.names[number]), reason))
 
 
 def _publish(draft: Path, target: Path, origin: Origin, data: DataSet, result: PartialResult) -> None:

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt
 
 from zfscope.datasets.dataset import DataSet, DataSetKind
-from zfscope.datasets.names import printable
+from zfscope.datasets.names import as_unicode
 from zfscope.engine.seeds import Rank
 from zfscope.images.limits import DecodeLimits, environment_limits
 from zfscope.images.preprocess import Preprocessing
@@ -97,7 +97,7 @@ def make_origin(model: Manifest, data: DataSet, plan: ScanPlan, runtime: str) ->
     return Origin(
         model=model_identity(model),
         data=DataIdentity(
-            root=printable(str(data.root)), kind=data.kind, photos=len(data), fingerprint=data.fingerprint
+            root=as_unicode(str(data.root)), kind=data.kind, photos=len(data), fingerprint=data.fingerprint
         ),
         layers=tuple(_layer_shape(name, layer_shapes[name]) for name in plan.layers),
         top=plan.top,

@@ -29,7 +29,7 @@ class ScanPlan:
         return self.rank == "sum"
 
 
-def make_plan(spec: NetworkSpec, layers: Sequence[str] = (), *, top: int = 9, rank: Rank = "max") -> ScanPlan:
+def plan_scan(spec: NetworkSpec, layers: Sequence[str] = (), *, top: int = 9, rank: Rank = "max") -> ScanPlan:
     """Return the plan of a scan; by default of all convolutional layers, with the paper's top 9.
 
     Raises NotFound for an unknown layer, InputError if `top` is not 1 to 256 or if no layers are given and

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from zfscope.datasets.dataset import DataSet
-from zfscope.datasets.names import printable, quoted
+from zfscope.datasets.names import as_unicode, quoted
 from zfscope.scan.manifest import LayerShape
 from zfscope.scan.partial import LayerResult, UnusedPhoto
 
@@ -68,8 +68,8 @@ def record_table(shape: LayerShape, part: LayerResult, data: DataSet) -> Any:  #
             "score": flat["score"],
             "value": flat["value"],
             "image": flat["photo"],
-            "path": [printable(data.names[photo]) for photo in photos],
-            "class": [printable(data.labels[photo]) or None for photo in photos],
+            "path": [as_unicode(data.names[photo]) for photo in photos],
+            "class": [as_unicode(data.labels[photo]) or None for photo in photos],
             "y": rows,
             "x": columns,
             "blake2b": [digest.hex() for digest in flat["digest"].tolist()],
@@ -97,7 +97,7 @@ def skipped_table(skipped: Sequence[UnusedPhoto], data: DataSet) -> Any:
     return pa.table(
         {
             "image": [photo for photo, _ in skipped],
-            "path": [printable(data.names[photo]) for photo, _ in skipped],
+            "path": [as_unicode(data.names[photo]) for photo, _ in skipped],
             "reason": [reason for _, reason in skipped],
         },
         schema=SKIPPED_COLUMNS,

@@ -24,7 +24,7 @@ from zfscope.training.record import (
     Changes,
     RecordedPhoto,
     changed_limits,
-    compare,
+    compare_photos,
     limit_settings,
     read_record,
     write_record,
@@ -100,7 +100,7 @@ def cached_photos(
     }
     record = read_record(_record_path(cache), settings)
     if record and _has_pixels(cache, record, preprocessing):
-        changes, now = compare(record, photos)
+        changes, now = compare_photos(record, photos)
         limits = changed_limits(record, environment_limits())
         if any(changes) or limits:
             _check_not_started(cache, changes, limits, run_started=run_started)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zfscope.datasets import DataSet, SkippedFiles, open_data
-from zfscope.datasets.names import printable, quoted
+from zfscope.datasets.names import as_unicode, quoted
 from zfscope.datasets.skipped_files import UNCLASSIFIED, describe_skipped
 from zfscope.errors import InputError
 from zfscope.images.formats import photo_suffixes
@@ -40,7 +40,7 @@ class LabelledPhotos:
         ]
         if not unclassified:
             return self.data.skipped_files
-        examples = tuple(printable(name) for name in unclassified[:3])
+        examples = tuple(as_unicode(name) for name in unclassified[:3])
         return (*self.data.skipped_files, SkippedFiles(UNCLASSIFIED, len(unclassified), examples))
 
 
@@ -82,14 +82,14 @@ def check_filled(photos: LabelledPhotos, counts: NDArray[np.int64], reason: str 
 
 def preview_names(names: Sequence[str]) -> str:
     """Return the first names as text, with their total number if there are more."""
-    first = ", ".join(printable(name) for name in names[:_MAX_NAMED])
+    first = ", ".join(as_unicode(name) for name in names[:_MAX_NAMED])
     return f"{first}, ... ({len(names):,} in all)" if len(names) > _MAX_NAMED else first
 
 
 def _check_classes(path: Path, data: DataSet, names: Sequence[str]) -> None:
     """Raise InputError if a class name is not UTF-8 or not in `names`, or if there are fewer than two."""
     present, root = data.classes, quoted(str(path))
-    unprintable = [name for name in present if printable(name) != name]
+    unprintable = [name for name in present if as_unicode(name) != name]
     if unprintable:
         message = f"class {quoted(unprintable[0])} in {root} has a name that is not UTF-8; rename it"
         raise InputError(message, field="data")
@@ -100,7 +100,7 @@ def _check_classes(path: Path, data: DataSet, names: Sequence[str]) -> None:
     if len(names) < 2 or not present or unknown:
         noun, each = ("classes", "") if data.kind == "list" else ("folders", ", one per class")
         wanted = f"{noun} among {preview_names(names)}" if unknown else f"at least two {noun}{each}"
-        has = [printable(name) for name in (unknown or present)[:_MAX_NAMED]]
+        has = [as_unicode(name) for name in (unknown or present)[:_MAX_NAMED]]
         raise InputError(
             f"{root} has {f'the {noun} {has}' if has else f'no {noun}'}; expected {wanted}", field="data"
         )

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from zfscope.datasets import DataSet, UnusablePhoto, read_photo
 from zfscope.datasets.dataset import NO_STAMP, Photo
-from zfscope.datasets.names import printable, quoted
+from zfscope.datasets.names import as_unicode, quoted
 from zfscope.datasets.read import SkippedPhoto, photo_digest
 from zfscope.files import replacing
 from zfscope.images.limits import DecodeLimits
@@ -92,7 +92,7 @@ class CacheRecord:
     def skipped(self) -> tuple[SkippedPhoto, ...]:
         """The photos that could not be used, with reasons."""
         return tuple(
-            SkippedPhoto(printable(photo.name), photo.reason) for photo in self.photos if photo.reason
+            SkippedPhoto(as_unicode(photo.name), photo.reason) for photo in self.photos if photo.reason
         )
 
     @cached_property
@@ -130,7 +130,7 @@ def read_record(path: Path, settings: Mapping[str, Any]) -> CacheRecord | None:
     return record if metadata == _metadata(record) else None
 
 
-def compare(record: CacheRecord, photos: LabelledPhotos) -> tuple[Changes, CacheRecord]:
+def compare_photos(record: CacheRecord, photos: LabelledPhotos) -> tuple[Changes, CacheRecord]:
     """Return the changes since a record, and the record with current stamps.
 
     A photo with the same name, class and stamp is taken as unchanged; others are read and compared by hash.

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from pydantic import ValidationError
 
-from zfscope.datasets.names import printable, quoted, similar_classes
+from zfscope.datasets.names import as_unicode, quoted, similar_classes
 from zfscope.errors import InputError
 from zfscope.files import LOCK, folder_for_files, locked, write_file
 from zfscope.images.curves import plot_history
@@ -137,7 +137,7 @@ class TrainingSession:
         """Raise InputError if the classes differ from the settings or cannot be stored in a model."""
         expected, classes = self.settings.classes, self.training_photos.classes
         if expected is not None and expected != len(classes):
-            root = printable(str(self.training_photos.data.root))
+            root = as_unicode(str(self.training_photos.data.root))
             message = f"'{root}' has {len(classes)} classes, but classes is set to {expected}"
             raise InputError(message, field="classes")
         check_names(classes, self.settings.labels or {})
@@ -183,7 +183,7 @@ class TrainingSession:
             provenance=Provenance(
                 source="zfscope train",
                 data=_title(settings.data),
-                recipe=printable(settings.recipe),
+                recipe=as_unicode(settings.recipe),
                 epochs=settings.epochs,
                 date=datetime.datetime.now(datetime.UTC).date(),
             ),
@@ -276,7 +276,7 @@ def _epoch(checkpoint: Path) -> int:
 
 def _title(folder: Path) -> str:
     """Return the name of a folder with that of its parent: `imagenette/train`."""
-    return printable("/".join(folder.resolve().parts[-2:]))
+    return as_unicode("/".join(folder.resolve().parts[-2:]))
 
 
 def _check_phases(recipe: Recipe, spec: NetworkSpec) -> None:

@@ -15,7 +15,7 @@ from zfscope.analysis.run import read_params
 from zfscope.datasets.dataset import ListedFile, build_data_set
 from zfscope.errors import InputError, NotFound
 from zfscope.runtimes import create_runtime
-from zfscope.scan import Index, build_index, indexes_folder, make_plan, open_data, open_index
+from zfscope.scan import Index, build_index, indexes_folder, open_data, open_index, plan_scan
 from zfscope_analyzers.architectures import compare, comparison_result
 
 COMPARE = load_analyzers().analyzer("compare-architectures")
@@ -48,7 +48,7 @@ def narrow_index(context: Context) -> Iterator[Index]:
     data = open_data(Path(tiny.manifest.origin.data.root))
     few = build_data_set("folder", data.root, {name: ListedFile("", 0) for name in data.names[:2]})
     few = replace(few, sizes=data.sizes[:2])
-    target, plan = indexes_folder(narrow) / "photos", make_plan(narrow.network.spec, ["conv1"])
+    target, plan = indexes_folder(narrow) / "photos", plan_scan(narrow.network.spec, ["conv1"])
     yield build_index(narrow, few, plan, target, runtime=create_runtime("torch", narrow))
     shutil.rmtree(target)
 

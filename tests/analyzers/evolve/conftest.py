@@ -19,7 +19,7 @@ from zfscope.images.decode import decode
 from zfscope.images.preprocess import Prepared, prepare
 from zfscope.networks import build
 from zfscope.runtimes import create_runtime
-from zfscope.scan import build_index, indexes_folder, make_plan, open_data
+from zfscope.scan import build_index, indexes_folder, open_data, plan_scan
 from zfscope.store import Model, ModelStore, write_model
 
 EVOLVE = load_analyzers().analyzer("evolve")
@@ -64,7 +64,7 @@ def make_index(store: ModelStore, photos: Path) -> MakeIndex:
     """Function that indexes photos with the model of an epoch."""
 
     def make(epoch: int | None, base: str = "val", data: Path = photos, **options: Any) -> None:
-        model, plan = model_at(store, epoch), make_plan(SPEC, **{"layers": ("conv1", "conv5"), **options})
+        model, plan = model_at(store, epoch), plan_scan(SPEC, **{"layers": ("conv1", "conv5"), **options})
         name = base if epoch is None else f"{base}-epoch-{epoch:03d}"
         runtime = create_runtime("torch", model)
         build_index(model, open_data(data), plan, indexes_folder(model) / name, runtime=runtime)

@@ -18,7 +18,7 @@ from zfscope.images.decode import decode
 from zfscope.images.preprocess import Prepared, prepare
 from zfscope.networks import build
 from zfscope.runtimes import create_runtime
-from zfscope.scan import Index, build_index, indexes_folder, make_plan, open_data
+from zfscope.scan import Index, build_index, indexes_folder, open_data, plan_scan
 from zfscope.store import Model, Weights
 from zfscope.store.manifest import WEIGHTS
 
@@ -55,7 +55,7 @@ def make_index(model: Model) -> MakeIndex:
     """Function that indexes photos with that model, in torch."""
 
     def make(data: Path, name: str = "photos", *, by: Model = model, **options: Any) -> Index:
-        plan = make_plan(SPEC, **{"layers": LAYERS, **options})
+        plan = plan_scan(SPEC, **{"layers": LAYERS, **options})
         runtime = create_runtime("torch", by)
         target = indexes_folder(by) / name
         return build_index(by, open_data(data), plan, target, runtime=runtime)

@@ -29,7 +29,7 @@ from zfscope.store.manifest import WEIGHTS
             {"layer": "norm1"},
             NotFound,
             "layer",
-            "not in index 'photos', which has conv1, conv5, relu5, fc6, fc8",
+            "not in index 'photos'; available: conv1, conv5, relu5, fc6, fc8",
         ),
         ({"maps": [0, 12]}, NotFound, r"maps[1]", "no map 12 in layer 'conv5'; allowed: 0 to 11"),
         ({"maps": [3, 3]}, InputError, "maps", "'3' is named more than once"),

@@ -13,7 +13,7 @@ from zfscope.cli.app import app
 from zfscope.errors import NotFound, RuntimeUnavailable
 from zfscope.runtimes import create_runtime
 from zfscope.runtimes.torchserve import TorchServe
-from zfscope.scan import Index, build_index, make_plan, open_data
+from zfscope.scan import Index, build_index, open_data, plan_scan
 from zfscope.store import Model
 
 LAYERS = ("conv1", "conv2", "fc8")
@@ -52,7 +52,7 @@ def photos(tmp_path: Path) -> Path:
 
 
 def index(model: Model, photos: Path, target: Path, runtime: str, torchserve: TorchServe) -> Index:
-    plan = make_plan(model.network.spec, LAYERS, top=5)
+    plan = plan_scan(model.network.spec, LAYERS, top=5)
     with_runtime = create_runtime(
         runtime, model, threads=1, cache=target.parent / "graphs", torchserve=torchserve
     )

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from zfscope.errors import InputError
 from zfscope.inference import inference_pb2 as pb
-from zfscope.server.oip.inputs import images_to_wire, parse_images
+from zfscope.server.oip.inputs import inputs_to_wire, parse_images
 
 Request = pb.ModelInferRequest
 
@@ -38,7 +38,7 @@ REQUESTS = st.builds(
 def test_any_request_is_parsed_according_to_its_shape_or_rejected(request: Request) -> None:
     try:
         parsed = parse_images(request)
-        images = list(images_to_wire(parsed).values()) if parsed else []
+        images = list(inputs_to_wire(parsed).values()) if parsed else []
     except InputError:
         return
 
@@ -55,7 +55,7 @@ def test_files_are_parsed_unchanged(files: list[bytes]) -> None:
     parsed = parse_images(Request(inputs=[tensor], raw_input_contents=[raw]))
 
     assert parsed is not None
-    assert [image.encoded for image in images_to_wire(parsed).values()] == files
+    assert [image.encoded for image in inputs_to_wire(parsed).values()] == files
 
 
 @given(st.integers(1, 3), st.lists(st.integers(1, 3), max_size=3))
@@ -68,6 +68,6 @@ def test_raw_and_typed_tensors_are_parsed_unchanged(images: int, extents: list[i
         parsed = parse_images(request)
 
         assert parsed is not None
-        tensors = [image.tensor for image in images_to_wire(parsed).values()]
+        tensors = [image.tensor for image in inputs_to_wire(parsed).values()]
         assert [tensor.data for tensor in tensors] == [image.tobytes() for image in array]
         assert [tuple(tensor.shape) for tensor in tensors] == [tuple(extents)] * images

@@ -309,7 +309,8 @@ def test_fewer_than_two_photos_or_too_many_are_rejected(
     error = call_error(AnalysisServiceStub(channel).Correspond, request(*[photo] * count))
 
     assert (error.code, error.field) == (INVALID, "images")
-    assert error.message == f"images: {count} photos; 'correspond' takes 2 to 32"
+    noun = "photo" if count == 1 else "photos"
+    assert error.message == f"images: {count} {noun}; 'correspond' takes 2 to 32"
 
 
 def test_the_error_names_a_missing_photo(

@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 def model_graph(model: Model, *, cache: Path | None = None) -> Path | bytes:
     """Return the graph of a model's class scores, cached. cache: None for the user's cache."""
-    return cached_graph(cache or default_cache(), graph_key(model), lambda: export_model(model))
+    return cached_graph(cache or default_cache(), graph_key(model), lambda: export_graph(model))
 
 
 def layers_graph(model: Model, *, cache: Path | None = None) -> bytes:
@@ -45,7 +45,7 @@ def maxima_graph(
     return cached_graph(cache or default_cache(), key, export)
 
 
-def export_model(model: Model) -> bytes:
+def export_graph(model: Model) -> bytes:
     """Export a model to ONNX."""
     from zfscope.runtimes.onnx.graph import onnx_graph  # imports onnx, which a warm cache does not need
 

@@ -14,7 +14,7 @@ from zfscope.inference import inference_pb2 as pb
 from zfscope.results import Analysis
 from zfscope.server.backend import Backend
 from zfscope.server.deadline import CallCancellation
-from zfscope.server.oip.inputs import images_to_wire, parse_images
+from zfscope.server.oip.inputs import inputs_to_wire, parse_images
 from zfscope.server.oip.outputs import RequestedOutput, bytes_array, requested_outputs, response_to_wire
 from zfscope.server.oip.parameters import TENSOR_SCALE, InferTarget, parameters_of, scale_of
 from zfscope.server.services.requests import prepared_by_field
@@ -39,7 +39,7 @@ def infer(
     scale = "normalised" if own else scale_of(request, sent)
     call = AnalysisCall(
         target.analyzer,
-        prepared_by_field(images_to_wire(sent, scale) if sent else {}, backend.image_limits),
+        prepared_by_field(inputs_to_wire(sent, scale) if sent else {}, backend.image_limits),
         parameters_of(request, analyzer),
         model=target.model,
         version=target.version,

@@ -74,7 +74,7 @@ def numbers_of(sent: ImageInput) -> NDArray[np.float32]:
     return numbers.reshape(sent.shape)
 
 
-def images_to_wire(sent: ImageInput, scale: TensorScale = "normalised") -> dict[str, image_pb2.Image]:
+def inputs_to_wire(sent: ImageInput, scale: TensorScale = "normalised") -> dict[str, image_pb2.Image]:
     """Return the images by the name of their field in messages. Raises InputError for invalid lengths."""
     return {f"{sent.name}[{index}]": image for index, image in enumerate(_images(sent, scale))}
 

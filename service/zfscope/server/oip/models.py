@@ -19,7 +19,7 @@ from zfscope.results import Notice, merge_notices
 from zfscope.runtimes import LoadedModel
 from zfscope.server.backend import Backend
 from zfscope.server.deadline import CallCancellation
-from zfscope.server.oip.inputs import INPUT, ImageInput, images_to_wire, numbers_of, parse_images
+from zfscope.server.oip.inputs import INPUT, ImageInput, inputs_to_wire, numbers_of, parse_images
 from zfscope.server.oip.outputs import RequestedOutput, bytes_array, requested_outputs, response_to_wire
 from zfscope.server.oip.parameters import InferTarget, check_no_parameters, scale_of
 from zfscope.store import Manifest, Model
@@ -153,7 +153,7 @@ def _pixels(
             pixels.append(read.pixels[None])
             warnings += read.warnings
     else:
-        for field, image in images_to_wire(sent).items():
+        for field, image in inputs_to_wire(sent).items():
             cancel.check()
             photo = pixels_from_wire(image, model, limits=backend.image_limits, field=field)
             pixels.append(photo.pixels)

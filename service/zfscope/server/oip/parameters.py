@@ -35,7 +35,7 @@ class InferTarget:
         return f"{model}/{self.analyzer}" if self.analyzer else model
 
 
-def parse_target(name: str, version: str, *, field: str) -> InferTarget:
+def parse_infer_target(name: str, version: str, *, field: str) -> InferTarget:
     """Parse the model name and version of a request; empty means the default model and the newest version.
 
     field: field of the version, for messages. Raises InputError for an invalid version.

@@ -13,7 +13,7 @@ from zfscope.server.deadline import CallCancellation
 from zfscope.server.interceptors import Context
 from zfscope.server.lifecycle.health import HealthService
 from zfscope.server.oip import analyzers, describe, models
-from zfscope.server.oip.parameters import InferTarget, parse_target
+from zfscope.server.oip.parameters import InferTarget, parse_infer_target
 
 _EXTENSIONS = ("classification", "model_configuration", "parameters")
 _log = structlog.get_logger("zfscope.server")
@@ -34,7 +34,7 @@ class InferenceService(GRPCInferenceServiceServicer):
         return pb.ServerReadyResponse(ready=self._health.serving)
 
     async def ModelReady(self, request: pb.ModelReadyRequest, context: Context) -> pb.ModelReadyResponse:
-        target = parse_target(request.name, request.version, field="version")
+        target = parse_infer_target(request.name, request.version, field="version")
         ready = self._health.serving and await self._backend.readers.run(
             partial(can_run, self._backend, target)
         )
@@ -48,11 +48,11 @@ class InferenceService(GRPCInferenceServiceServicer):
     async def ModelMetadata(
         self, request: pb.ModelMetadataRequest, context: Context
     ) -> pb.ModelMetadataResponse:
-        target = parse_target(request.name, request.version, field="version")
+        target = parse_infer_target(request.name, request.version, field="version")
         return await self._backend.readers.run(partial(describe.metadata, self._backend, target))
 
     async def ModelInfer(self, request: pb.ModelInferRequest, context: Context) -> pb.ModelInferResponse:
-        target = parse_target(request.model_name, request.model_version, field="model_version")
+        target = parse_infer_target(request.model_name, request.model_version, field="model_version")
         cancel = CallCancellation(context)
         if not target.analyzer:
             return await models.infer(self._backend, request, target, cancel)
@@ -60,7 +60,7 @@ class InferenceService(GRPCInferenceServiceServicer):
         return await self._backend.workers.run(work)
 
     async def ModelConfig(self, request: pb.ModelConfigRequest, context: Context) -> pb.ModelConfigResponse:
-        target = parse_target(request.name, request.version, field="version")
+        target = parse_infer_target(request.name, request.version, field="version")
         return await self._backend.readers.run(partial(describe.config, self._backend, target))
 
 
