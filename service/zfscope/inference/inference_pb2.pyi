@@ -525,8 +525,9 @@ class ModelInferRequest(_message.Message):
     """Identifier of the request, copied to the response."""
     @_builtins.property
     def parameters(self) -> _containers.MessageMap[_builtins.str, Global___InferParameter]:
-        """Parameters of the analyzer, by name; lists and objects as JSON text. A model has no parameters.
-        `priority` and `timeout` are accepted and ignored: the deadline is that of the call.
+        """Parameters of the analyzer, by name; lists and objects as JSON text. `tensor_scale` is the scale of the
+        input `input`, and the only parameter of a model. `priority` and `timeout` are accepted and ignored: the
+        deadline is that of the call.
         """
 
     @_builtins.property
@@ -668,7 +669,7 @@ class ModelInferResponse(_message.Message):
     """Identifier of the request."""
     @_builtins.property
     def parameters(self) -> _containers.MessageMap[_builtins.str, Global___InferParameter]:
-        """Always empty."""
+        """`warnings`: assumptions about the images, as JSON text. Empty if there were none."""
 
     @_builtins.property
     def outputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelInferResponse.InferOutputTensor]:

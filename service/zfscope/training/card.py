@@ -24,13 +24,13 @@ def model_card(manifest: Manifest, history: Sequence[Mapping[str, float]], check
             f"`zfscope train`, recipe `{provenance.recipe}`, {provenance.epochs} epochs, "
             f"finished on {provenance.date}; metrics of every epoch are in `history.json`, curves in "
             "`history.png`.\n",
-            f"Checkpoints of the conv layers: epochs {', '.join(map(str, checkpoints))}.\n",
-            "## Measured\n",
+            f"Checkpoints of the convolutional layers: epochs {', '.join(map(str, checkpoints))}.\n",
+            "## Measurements\n",
             f"{_accuracy(manifest)}\n",
-            f"First-layer filters: median roughness {last['roughness']:.2f} (white noise 1), "
-            f"{last['lost_filters']:.1f} % dead or noise.\n",
+            f"First-layer filters: median roughness {last['roughness']:.2f} (white noise: 1); "
+            f"{last['lost_filters']:.1f} % are dead or noise.\n",
             "## Limits\n",
-            "It knows no other classes: a photo of anything else is still assigned to one of them.\n",
+            "The model has only these classes: a photo of anything else is still assigned to one of them.\n",
         ]
     )
 
