@@ -61,9 +61,9 @@ def draw_comparison(measures: Sequence[Measurements], indexes: Sequence[Index] =
 
 
 def _row(measures: Measurements) -> Image.Image:
-    count, _, kernel, _ = measures.filters.shape
+    count, _, rows, columns = measures.filters.shape
     name, stride = measures.layers.first.name, measures.layers.stride
-    names = f"{name}: {count} filters of {kernel} x {kernel}, stride {stride}"
+    names = f"{name}: {count} filters of {rows} x {columns}, stride {stride}"
     heading = layout.text(f"{measures.title}   {names}", layout.HEADING, width_px=_INNER_PX)
     pictures = {
         f"{name}, all filters on one common scale": _filters(measures, "common"),

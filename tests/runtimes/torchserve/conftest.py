@@ -21,13 +21,14 @@ DEFAULT = "zfnet-imagenette"
 def write_seeded(store: Path, spec: NetworkSpec, version: int = 1) -> Model:
     """Write a network with random weights to a store, and load it from there."""
     (classes,) = shapes(spec)[spec.scores]
-    side = spec.input_size
+    side, grey = spec.input_size, spec.input_channels == 1
+    colours = {"channels": "grey", "mean": (120.0,), "std": (60.0,)} if grey else {}
     manifest = Manifest(
         name=spec.name,
         version=version,
         summary="Random weights",
         network=spec,
-        preprocessing=Preprocessing(short_side=side, centre=side, crop=side),
+        preprocessing=Preprocessing(short_side=side, centre=side, crop=side).model_copy(update=colours),
         labels=tuple(Label(id=f"n{number}", name=f"class {number}") for number in range(classes)),
         provenance=Provenance(source="made up in a test"),
     )

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.conftest import BRANCHY
+from tests.conftest import BRANCHY, TINY
 from tests.runtimes.torchserve.conftest import write_seeded
 from tests.support.numeric import assert_close
 from tests.support.programs import require_module
@@ -75,6 +75,14 @@ def test_each_request_of_a_batch_gets_its_layers_for_its_images(handler: Handler
         assert set(message.arrays) == set(layers.split(","))
         for layer, array in message.arrays.items():
             assert_close(array, expected[layer].numpy())
+
+
+def test_a_network_of_one_channel_is_served(tmp_path: Path) -> None:
+    spec = TINY.model_copy(update={"name": "grey", "input_channels": 1})
+    model = write_seeded(tmp_path / "store", spec)
+    handler, pixels = initialised(unpack_archive(model, tmp_path)), images(2)[:, :1]
+    (response,) = handler.handle([request(model, pixels, "fc8")], None)
+    assert_close(unpack(response).arrays["fc8"], model.network(torch.from_numpy(pixels)).numpy())
 
 
 def test_a_batch_runs_in_one_pass(handler: Handler, tiny: Model, monkeypatch: pytest.MonkeyPatch) -> None:
