@@ -13,6 +13,14 @@ from zfscope.store.importing.onnx.names import NodeOrigin
 from zfscope.store.importing.onnx.values import View
 
 
+def _output_shape(layer: Layer, sources: Sequence[Shape]) -> Shape:
+    """Return a layer's output shape; an error does not mention the layer's temporary name."""
+    try:
+        return layer.output_shape(sources)
+    except ValueError as error:
+        raise ValueError(str(error).removeprefix(f"layer '{layer.name}' ")) from error
+
+
 @dataclass
 class Builder:
     """The layers read so far. Names are temporary until all layers are known."""
@@ -35,7 +43,7 @@ class Builder:
         name = f"layer{len(self.layers)}"
         layer = kind(name=name, inputs=tuple(inputs), **fields)
         sources = [self.shapes[source] for source in inputs]
-        shape = layer.output_shape(sources)
+        shape = _output_shape(layer, sources)
         expected = layer.parameters(sources[0])
         given = {part: array.shape for part, array in (weights or {}).items()}
         if given != expected:
@@ -77,11 +85,23 @@ class Builder:
         )
 
     def vector(self, value: View) -> View:
-        """Return a tensor as a layer's vector, in the order of that layer; see `order_of`."""
+        """Return all values of a tensor's layer as a vector, in the order of the layer."""
         value = self.unscaled(value)
         if len(value.shape) == 1:
             return View(value.layer, value.shape)
         return self._add_unnamed(Flatten, [value.layer])
+
+    def units(self, value: View) -> View:
+        """Return a tensor as the vector of its values, in its own order."""
+        value = self.unscaled(value)
+        vector = self.vector(View(value.layer, value.shape))
+        if value.keeps_order:
+            return vector
+        return self._add_unnamed(SelectMaps, [vector.layer], maps=value.indices.ravel().tolist())
+
+    def whole(self, value: View) -> View:
+        """Return a tensor as the plain output of a layer: (1, units) as a vector, any other as maps."""
+        return self.units(value) if len(value.dims) == 2 else self.maps(value)
 
     def _add_unnamed(self, kind: type[Layer], inputs: Sequence[str], **fields: Any) -> View:
         """Add a layer that no node stands for by itself; it is named after its kind."""

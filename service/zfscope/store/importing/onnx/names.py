@@ -10,6 +10,8 @@ from onnx import GraphProto, NodeProto
 
 _SCOPES = "pkg.torch.onnx.name_scopes"
 _PARAMETER = re.compile(r"(.+)\.(weight|bias|kernel|gamma)")
+# Maximum number of operators that are merged into one.
+_MAX_FUSED = 4
 _GENERATED = re.compile(r"^(onnx::|val_|_val|t_)")
 
 
@@ -35,10 +37,20 @@ class NodeOrigins:
 
     def of(self, node: NodeProto) -> NodeOrigin:
         """Return the origin of a node of the simplified graph."""
-        original = self._by_name.get(node.name) or self._by_output.get(node.output[0]) or node
-        if original.op_type != node.op_type:
-            original = self._by_output.get(node.output[0]) or original
+        named = self._by_name.get(node.name)
+        if named is not None and named.op_type == node.op_type:
+            return NodeOrigin(_path(named), node.op_type.lower())
+        writer = self._by_output.get(node.output[0])
+        original = self._fused(writer, node.op_type) or writer or named or node
         return NodeOrigin(_path(original), node.op_type.lower())
+
+    def _fused(self, node: NodeProto | None, operator: str) -> NodeProto | None:
+        """Return the node of an operator that later ones, up to the given node, were merged with."""
+        for _ in range(_MAX_FUSED):
+            if node is None or node.op_type == operator:
+                return node
+            node = self._by_output.get(node.input[0]) if node.input else None
+        return None
 
 
 def _path(node: NodeProto) -> tuple[str, ...]:

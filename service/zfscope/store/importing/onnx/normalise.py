@@ -112,7 +112,12 @@ def run(model: ModelProto, image: NDArray[np.float32], outputs: list[str]) -> Ma
     extended.graph.output.extend(onnx.ValueInfoProto(name=name) for name in outputs if name not in known)
     session = _session(onnxruntime, extended, options)
     feeds = {session.get_inputs()[0].name: image}
-    return dict(zip(outputs, session.run(outputs, feeds), strict=True))
+    try:
+        return dict(zip(outputs, session.run(outputs, feeds), strict=True))
+    except MemoryError:
+        raise
+    except Exception as error:  # as in `_session`
+        raise ValueError(f"ONNX Runtime cannot run the graph: {_first_line(error)}") from error
 
 
 def import_onnxruntime() -> Any:

@@ -144,7 +144,7 @@ class _Reading:
         kept = _with_default_inputs(spec.needed_for([names[last.layer]]))
         spec = spec.model_copy(update={"layers": kept})
         weights = {
-            f"{names[layer]}.{part}": array
+            f"{names[layer]}.{part}": np.require(array, requirements="W")  # the file's own are read-only
             for layer, parts in builder.weights.items()
             for part, array in parts.items()
             if names[layer] in spec.by_name
@@ -160,11 +160,7 @@ class _Reading:
         """Return the class scores as the output of a layer: a vector, or maps if they have positions."""
         if len(value.shape) == 3 and value.dims == (1, *value.shape) and value.shape[1:] != (1, 1):
             return self._builder.maps(value)
-        if not value.keeps_order:
-            raise ValueError(
-                f"the output rearranges the values of a layer, {value.dims}; that is not supported"
-            )
-        return self._builder.vector(value)
+        return self._builder.units(value)
 
 
 def _renamed(layer: Layer, names: Mapping[str, str]) -> Layer:

@@ -14,6 +14,7 @@ from zfscope.networks.layers import (
 )
 from zfscope.store.importing.onnx.builder import Builder
 from zfscope.store.importing.onnx.operators.call import Call, Value, add_elementwise, operator, values_per_map
+from zfscope.store.importing.onnx.values import View
 
 
 @operator("Relu")
@@ -23,19 +24,35 @@ def _relu(builder: Builder, call: Call) -> Sequence[Value]:
 
 @operator("Clip")
 def _clip(builder: Builder, call: Call) -> Sequence[Value]:
-    """Read clipping; after a shift, as hard sigmoid: HardSwish is x * clip(x + 3, 0, 6) / 6."""
-    value, stated = call.view(), call.attributes
+    stated = call.attributes
     low, high = _bound(call, 1, stated.get("min", -np.inf)), _bound(call, 2, stated.get("max", np.inf))
+    return [_clipped(builder, call.view(), low, high)]
+
+
+@operator("Max", "Min")
+def _bounded(builder: Builder, call: Call) -> Sequence[Value]:
+    """Read the maximum or minimum of a tensor and a number."""
+    constants = [value for value in call.operands if not isinstance(value, View) and value is not None]
+    values = [value for value in call.operands if isinstance(value, View)]
+    if len(values) != 1 or len(constants) != 1 or constants[0].size != 1:
+        raise ValueError("only the maximum or minimum of a tensor and one number is supported")
+    number = float(constants[0].ravel()[0])
+    low, high = (number, np.inf) if call.node.op_type == "Max" else (-np.inf, number)
+    return [_clipped(builder, values[0], low, high)]
+
+
+def _clipped(builder: Builder, value: View, low: float, high: float) -> View:
+    """Add clipping; after a shift, as hard sigmoid: HardSwish is x * clip(x + 3, 0, 6) / 6."""
     if not value.is_unscaled and isfinite(low) and isfinite(high):
         width = high - low
         plain = replace(value, scale=1.0, offset=0.0)
         fields = {"alpha": value.scale / width, "beta": (value.offset - low) / width}
         clipped = add_elementwise(builder, plain, Activation, function="hard_sigmoid", **fields)
-        return [replace(clipped, scale=width, offset=low)]
+        return replace(clipped, scale=width, offset=low)
     if (low, high) == (0, np.inf):
-        return [add_elementwise(builder, value, ReLU)]
+        return add_elementwise(builder, value, ReLU)
     bounds = {"low": low if isfinite(low) else None, "high": high if isfinite(high) else None}
-    return [add_elementwise(builder, value, Clip, **bounds)]
+    return add_elementwise(builder, value, Clip, **bounds)
 
 
 def _bound(call: Call, index: int, otherwise: float) -> float:

@@ -88,7 +88,7 @@ def _same_view(builder: Builder, kind: type[Layer], left: View, right: View) -> 
     if same and (left.indices == right.indices).all():
         joined = builder.add(kind, [left.layer, right.layer])
         return left.of_layer(joined.layer, joined.shape)
-    return builder.add(kind, [builder.maps(left).layer, builder.maps(right).layer])
+    return builder.add(kind, [builder.whole(left).layer, builder.whole(right).layer])
 
 
 @operator("Concat")
@@ -98,9 +98,10 @@ def _concat(builder: Builder, call: Call) -> Sequence[Value]:
     axis, orders = call.attributes["axis"] % len(values[0].dims), [value.axes for value in values]
     order = orders[0]
     if order is None or axis == 0 or len(set(orders)) > 1 or order[axis - 1] != 0:
-        if axis == 1:  # parts of maps, such as slices
-            order, values = (0, 1, 2), [builder.maps(value) for value in values]
-        else:
+        if axis != 1:
             raise ValueError(f"only maps can be concatenated, not axis {axis}")
+        values = [builder.whole(value) for value in values]  # parts of maps, such as slices; vectors of maps
+        order = values[0].axes
+        assert order is not None
     joined = builder.add(Concat, [builder.unscaled(value).layer for value in values])
     return [joined.reindexed(joined.indices.transpose(0, *(axis + 1 for axis in order)))]

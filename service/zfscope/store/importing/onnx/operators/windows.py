@@ -87,17 +87,18 @@ def _pool_whole_maps(builder: Builder, kind: type[Layer], source: View) -> View:
 @operator("Pad")
 def _pad(builder: Builder, call: Call) -> Sequence[Value]:
     """Read padding with zeros that nothing could be merged with, as a convolution that copies maps."""
-    stated = call.attributes
-    pads = np.ravel(stated["pads"] if "pads" in stated else call.required(1)).astype(int).tolist()
-    number = call.constant(2)
+    stated, value = call.attributes, call.view()
+    pads = np.ravel(stated["pads"] if "pads" in stated else call.required(1)).reshape(2, -1)
+    number, axes = call.constant(2), call.constant(3)
     level = stated.get("value", 0.0) if number is None else float(number)
-    if not any(pads):
-        return [call.view()]
-    source = builder.maps(call.view())
-    top, left, bottom, right = (*pads[2:4], *pads[6:8]) if len(pads) == 8 else (-1, -1, -1, -1)
-    fits = len(pads) == 8 and not any((*pads[:2], *pads[4:6])) and min(pads) >= 0
+    if not pads.any():
+        return [value]
+    every = np.zeros((2, len(value.dims)), int)
+    every[:, ... if axes is None else np.ravel(axes)] = pads
+    fits = every.shape[1] == 4 and not every[:, :2].any() and every.min() >= 0
     if not fits or level != 0 or stated.get("mode", b"constant") != b"constant":
         raise ValueError("only padding of rows and columns with zeros is supported")
+    source, ((top, left), (bottom, right)) = builder.maps(value), every[:, 2:].tolist()
     count = source.shape[0]
     weights = {"weight": np.ones((count, 1, 1, 1), np.float32)}
     padding = Padding(left, top, right, bottom)
