@@ -1,11 +1,13 @@
 """The layers of a network while its graph is read."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from zfscope.networks.layer import Layer, Shape
 from zfscope.networks.layers import Flatten, Scale, SelectMaps
@@ -13,12 +15,18 @@ from zfscope.store.importing.onnx.names import NodeOrigin
 from zfscope.store.importing.onnx.values import View
 
 
-def _output_shape(layer: Layer, sources: Sequence[Shape]) -> Shape:
-    """Return a layer's output shape; an error does not mention the layer's temporary name."""
+def _make_layer(
+    kind: type[Layer], name: str, inputs: tuple[str, ...], sources: Sequence[Shape], fields: Mapping[str, Any]
+) -> tuple[Layer, Shape]:
+    """Return a layer and its output shape. Errors do not mention the layer's temporary name."""
     try:
-        return layer.output_shape(sources)
+        layer = kind(name=name, inputs=inputs, **fields)
+        return layer, layer.output_shape(sources)
+    except ValidationError as error:
+        message = "; ".join(str(detail["msg"]).removeprefix("Value error, ") for detail in error.errors())
     except ValueError as error:
-        raise ValueError(str(error).removeprefix(f"layer '{layer.name}' ")) from error
+        message = str(error)
+    raise ValueError(re.sub(f"^layer '{name}':? ", "", message))
 
 
 @dataclass
@@ -41,9 +49,8 @@ class Builder:
     ) -> View:
         """Add a layer and return its output. Raises ValueError if it does not fit its inputs."""
         name = f"layer{len(self.layers)}"
-        layer = kind(name=name, inputs=tuple(inputs), **fields)
         sources = [self.shapes[source] for source in inputs]
-        shape = _output_shape(layer, sources)
+        layer, shape = _make_layer(kind, name, tuple(inputs), sources, fields)
         expected = layer.parameters(sources[0])
         given = {part: array.shape for part, array in (weights or {}).items()}
         if given != expected:

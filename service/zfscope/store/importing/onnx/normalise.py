@@ -28,7 +28,8 @@ def fix_input(model: ModelProto, size: int | None) -> ValueInfoProto:
     inputs = [value for value in model.graph.input if value.name not in constants]
     if len(inputs) != 1:
         names = ", ".join(f"'{value.name}'" for value in inputs)
-        raise ValueError(f"the graph has {len(inputs)} inputs ({names}); it must have one, a batch of images")
+        count = f"{len(inputs)} inputs ({names})" if inputs else "no input"
+        raise ValueError(f"the graph has {count}; it must have one, a batch of images")
     (value,) = inputs
     dims = value.type.tensor_type.shape.dim
     if len(dims) != 4:
@@ -39,9 +40,10 @@ def fix_input(model: ModelProto, size: int | None) -> ValueInfoProto:
         rows, columns = dims[1], dims[2]
     else:
         raise ValueError(f"input '{value.name}' has no axis of 1 or 3 channels: it is {_shape_text(dims)}")
+    shape = _shape_text(dims)
     for dim, extent in ((dims[0], 1), (rows, rows.dim_value or size), (columns, columns.dim_value or size)):
         if extent is None:
-            raise ValueError(f"input '{value.name}' is of any size, {_shape_text(dims)}; set one with --size")
+            raise ValueError(f"input '{value.name}' is of any size, {shape}; set one with --size")
         dim.Clear()
         dim.dim_value = extent
     _check_size(value.name, rows.dim_value, columns.dim_value, size)

@@ -29,8 +29,9 @@ _HINTS = dict.fromkeys(
     "quantised graphs are not supported; export the model before it is quantised",
 )
 
-# Operators after the class scores, which turn them into probabilities or do nothing.
-_AFTER_SCORES = ("Softmax", "LogSoftmax", "Identity", "Cast")
+# Operators after the class scores, which turn them into probabilities, and those that may follow.
+_PROBABILITIES = ("Softmax", "LogSoftmax")
+_AFTER_PROBABILITIES = ("Identity", "Cast", "Flatten", "Reshape", "Squeeze")
 
 
 @dataclass(frozen=True)
@@ -73,9 +74,12 @@ def _output(graph: GraphProto, output: str) -> str:
 def _scores(graph: GraphProto, output: str) -> str:
     """Return the tensor of the class scores: before a final softmax."""
     producers = {name: node for node in graph.node for name in node.output}
-    while output in producers and producers[output].op_type in _AFTER_SCORES:
-        output = producers[output].input[0]
-    return output
+    tensor = scores = output
+    while tensor in producers and producers[tensor].op_type in (*_PROBABILITIES, *_AFTER_PROBABILITIES):
+        is_probability = producers[tensor].op_type in _PROBABILITIES
+        tensor = producers[tensor].input[0]
+        scores = tensor if is_probability else scores
+    return scores
 
 
 def _needed(graph: GraphProto, output: str, norms: Mapping[str, NormPattern]) -> Sequence[NodeProto]:
@@ -158,7 +162,9 @@ class _Reading:
 
     def _last_layer(self, value: View) -> View:
         """Return the class scores as the output of a layer: a vector, or maps if they have positions."""
-        if len(value.shape) == 3 and value.dims == (1, *value.shape) and value.shape[1:] != (1, 1):
+        if value.axes is not None and len(value.shape) == 3 and value.shape[1:] != (1, 1):
+            return self._builder.maps(replace(value, index=None))
+        if len(value.dims) == 4 and value.dims[2:] != (1, 1):
             return self._builder.maps(value)
         return self._builder.units(value)
 

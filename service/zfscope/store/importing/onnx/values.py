@@ -88,12 +88,13 @@ class View:
     def per_map(self, constant: NDArray[np.float32]) -> NDArray[np.float32] | None:
         """Return a constant operand of the tensor as one value per map or unit of the layer, (maps,).
 
-        None if the values differ within a map, or if the operand is larger than the tensor.
+        None if the values differ within a map, or if the operand is larger than the tensor. Maps that the
+        tensor has no values of get 1.
         """
         if np.broadcast_shapes(constant.shape, self.dims) != self.dims:
             return None
         placed = np.full(prod(self.shape), np.nan, np.float32)
         placed[self.indices.ravel()] = np.broadcast_to(constant, self.dims).ravel()
         maps = placed.reshape(self.shape[0], -1)
-        first = maps[:, :1]
-        return maps[:, 0] if (maps == first).all() else None
+        least, most = np.fmin.reduce(maps, axis=1), np.fmax.reduce(maps, axis=1)  # both ignore NaN
+        return None if (least < most).any() else np.nan_to_num(least, nan=1.0)

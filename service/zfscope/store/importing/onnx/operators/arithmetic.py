@@ -91,6 +91,12 @@ def _same_view(builder: Builder, kind: type[Layer], left: View, right: View) -> 
     return builder.add(kind, [builder.whole(left).layer, builder.whole(right).layer])
 
 
+@operator("Neg")
+def _negate(builder: Builder, call: Call) -> Sequence[Value]:
+    value = call.view()
+    return [replace(value, scale=-value.scale, offset=-value.offset)]
+
+
 @operator("Concat")
 def _concat(builder: Builder, call: Call) -> Sequence[Value]:
     """Read a concatenation of maps, in whichever order their axes are."""
