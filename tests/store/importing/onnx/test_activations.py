@@ -40,7 +40,9 @@ def test_gelu_is_exact() -> None:
     network = import_graph(make_model([node("Gelu", ["image"], ["y"])], opset=20))
     assert kinds(network) == ["activation"]
     model = make_model([node("Gelu", ["image"], ["y"], name="act", approximate="tanh")], opset=20)
-    with pytest.raises(ValueError, match="^Gelu 'act': only the exact form of Gelu is supported, approximate='none'$"):
+    with pytest.raises(
+        ValueError, match=r"^Gelu 'act': only the exact form of Gelu is supported, approximate='none'$"
+    ):
         read_in_process(model)
 
 
@@ -163,7 +165,9 @@ def test_hard_swish_is_read_in_every_form(form: str) -> None:
     import_graph(make_model(nodes, constants, opset=opset))
 
 
-@pytest.mark.parametrize("form", ["clip, product, quotient", "clip, quotient, product", "clip, factor, product"])
+@pytest.mark.parametrize(
+    "form", ["clip, product, quotient", "clip, quotient, product", "clip, factor, product"]
+)
 def test_hard_swish_by_clipping_is_a_hard_sigmoid_and_a_product(form: str) -> None:
     """Not a layer for each of the sum, the clipping and the quotient."""
     nodes, constants, opset = hard_swish_forms()[form]

@@ -15,7 +15,9 @@ WEIGHT = {"w": random_array(3, 3, 1, 1)}
 @pytest.mark.parametrize("opset", [7, 13, 14])
 @pytest.mark.parametrize("operator", ["Add", "Sub", "Mul", "Sum"])
 @pytest.mark.parametrize("operands", [("image", "c"), ("c", "image"), ("c", "c")])
-def test_tensors_are_added_subtracted_and_multiplied(operator: str, operands: Sequence[str], opset: int) -> None:
+def test_tensors_are_added_subtracted_and_multiplied(
+    operator: str, operands: Sequence[str], opset: int
+) -> None:
     if operator == "Sub" and operands == ("c", "c"):
         return  # zero everywhere
     import_graph(make_model([BRANCH, node(operator, operands, ["y"])], WEIGHT, opset=opset))
@@ -44,14 +46,16 @@ def test_constants_are_one_number_or_one_per_map(
 def test_division_by_a_tensor_is_rejected(operands: list[str]) -> None:
     nodes = [BRANCH, node("Div", operands, ["y"], name="ratio")]
     model = make_model(nodes, {**WEIGHT, "k": np.array(1, np.float32)})
-    with pytest.raises(ValueError, match="^Div 'ratio': division by a tensor is not supported$"):
+    with pytest.raises(ValueError, match=r"^Div 'ratio': division by a tensor is not supported$"):
         read_in_process(model)
 
 
 @pytest.mark.parametrize("shape", [(3, 8, 8), (8,), (8, 1), (2, 3, 1, 1)])
 def test_other_constants_are_rejected(shape: tuple[int, ...]) -> None:
     model = make_model([node("Add", ["image", "k"], ["y"], name="sum")], {"k": random_array(*shape)})
-    with pytest.raises(ValueError, match="^Add 'sum': a constant of shape .* must have one value, or one per"):
+    with pytest.raises(
+        ValueError, match=r"^Add 'sum': a constant of shape .* must have one value, or one per"
+    ):
         read_in_process(model)
 
 
@@ -120,7 +124,7 @@ def test_a_constant_cannot_be_concatenated() -> None:
     model = make_model(
         [node("Concat", ["image", "k"], ["y"], name="cat", axis=1)], {"k": random_array(1, 2, 8, 8)}
     )
-    with pytest.raises(ValueError, match="^Concat 'cat': input 1 is constant or missing"):
+    with pytest.raises(ValueError, match=r"^Concat 'cat': input 1 is constant or missing"):
         read_in_process(model)
 
 
@@ -197,5 +201,5 @@ def test_a_factor_per_position_is_a_product() -> None:
 def test_adding_one_map_to_all_is_rejected() -> None:
     nodes = [node("Conv", ["image", "w"], ["c"]), node("Add", ["image", "c"], ["y"], name="sum")]
     model = make_model(nodes, {"w": random_array(1, 3, 1, 1)})
-    with pytest.raises(ValueError, match="^Add 'sum': reads .* it needs inputs of equal shape$"):
+    with pytest.raises(ValueError, match=r"^Add 'sum': reads .* it needs inputs of equal shape$"):
         read_in_process(model)

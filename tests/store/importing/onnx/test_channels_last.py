@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from tests.support.onnx_graphs import import_graph, kinds, make_model, node, random_array, read_in_process, run_original
+from tests.support.onnx_graphs import (
+    import_graph,
+    kinds,
+    make_model,
+    node,
+    random_array,
+    read_in_process,
+    run_original,
+)
 
 TO_FIRST = {"perm": [0, 3, 1, 2]}
 TO_LAST = {"perm": [0, 2, 3, 1]}

@@ -61,9 +61,7 @@ def test_automatic_padding_is_computed_for_the_size_of_the_image(
 
 def test_automatic_padding_may_be_none_with_dilation() -> None:
     fields = {"auto_pad": "VALID", "dilations": [2, 3]}
-    import_graph(
-        make_model([node("Conv", ["image", "w"], ["y"], **fields)], {"w": random_array(4, 3, 3, 2)})
-    )
+    import_graph(make_model([node("Conv", ["image", "w"], ["y"], **fields)], {"w": random_array(4, 3, 3, 2)}))
 
 
 def test_batch_normalisation_after_a_convolution_is_merged_with_it() -> None:
@@ -88,7 +86,9 @@ def test_padding_before_a_convolution_is_merged_with_it(opset: int, pads: tuple[
     top, left, bottom, right = pads
     every = [0, 0, top, left, 0, 0, bottom, right]
     stated = opset < 11
-    pad = node("Pad", ["image"] if stated else ["image", "pads"], ["p"], **({"pads": every} if stated else {}))
+    pad = node(
+        "Pad", ["image"] if stated else ["image", "pads"], ["p"], **({"pads": every} if stated else {})
+    )
     constants = {"w": random_array(4, 3, 3, 3)} | ({} if stated else {"pads": np.array(every)})
     network = import_graph(make_model([pad, node("Conv", ["p", "w"], ["y"])], constants, opset=opset))
     assert kinds(network) == ["conv"]
@@ -148,12 +148,14 @@ def test_convolutions_in_one_or_three_dimensions_are_rejected() -> None:
         node("Conv", ["u", "w"], ["y"], name="volume"),
     ]
     model = make_model(nodes, {"axis": np.array([2]), "w": random_array(4, 3, 1, 3, 3)})
-    with pytest.raises(ValueError, match="^Conv 'volume': 3-D convolutions are not supported, only 2-D ones$"):
+    with pytest.raises(
+        ValueError, match=r"^Conv 'volume': 3-D convolutions are not supported, only 2-D ones$"
+    ):
         read_in_process(model)
 
 
 def test_a_convolution_whose_weights_are_computed_is_rejected() -> None:
     nodes = [node("Conv", ["image", "image"], ["y"], name="self")]
     model = make_model(nodes, image=(1, 1, 8, 8))
-    with pytest.raises(ValueError, match="^Conv 'self': input 1 is computed from the image; only constants"):
+    with pytest.raises(ValueError, match=r"^Conv 'self': input 1 is computed from the image; only constants"):
         read_in_process(model)

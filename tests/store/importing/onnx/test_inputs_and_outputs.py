@@ -55,7 +55,11 @@ def test_an_open_size_is_set_by_the_caller(size: int) -> None:
         (("N", 3, "H", "W"), None, r"input 'image' is of any size, \(N, 3, H, W\); set one with --size"),
         ((1, 3, 32, "W"), None, r"input 'image' is of any size, \(1, 3, 32, W\); set one with --size"),
         ((1, 3, 32, 40), None, "input 'image' is 32 x 40 pixels; it must be square"),
-        ((1, 3, 32, 32), 64, "input 'image' is 32 x 32 pixels, not 64 x 64: omit --size, or export the model"),
+        (
+            (1, 3, 32, 32),
+            64,
+            "input 'image' is 32 x 32 pixels, not 64 x 64: omit --size, or export the model",
+        ),
         ((1, 5, 32, 32), None, r"input 'image' has no axis of 1 or 3 channels: it is \(1, 5, 32, 32\)"),
         (("N", "C", "H", "W"), 8, r"input 'image' has no axis of 1 or 3 channels: it is \(N, C, H, W\)"),
         ((1, 3, 32), None, "input 'image' has 3 axes; it must have 4"),
@@ -151,7 +155,7 @@ def test_class_scores_are_found_before_operators_that_keep_them(end: list[object
 
 def test_a_softmax_inside_the_network_is_rejected() -> None:
     nodes = [node("Softmax", ["image"], ["s"], axis=1, name="attention"), node("Relu", ["s"], ["y"])]
-    with pytest.raises(ValueError, match="^Softmax 'attention': this operator is not supported"):
+    with pytest.raises(ValueError, match=r"^Softmax 'attention': this operator is not supported"):
         read_in_process(make_model(nodes))
 
 

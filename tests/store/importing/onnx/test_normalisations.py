@@ -81,5 +81,5 @@ def test_a_division_that_is_no_normalisation_is_rejected() -> None:
         node("Pow", ["a", "k"], ["p"]),
         node("Div", ["image", "p"], ["y"], name="ratio"),
     ]
-    with pytest.raises(ValueError, match="^Pow 'p': this operator is not supported"):
+    with pytest.raises(ValueError, match=r"^Pow 'p': this operator is not supported"):
         read_in_process(make_model(nodes, {"k": np.array(0.5, np.float32)}))

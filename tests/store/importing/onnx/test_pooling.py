@@ -85,7 +85,7 @@ def test_the_positions_of_maxima_are_rejected_if_they_are_used() -> None:
         node("Cast", ["i"], ["f"], to=1),
         node("Add", ["m", "f"], ["y"]),
     ]
-    with pytest.raises(ValueError, match="^MaxPool 'pool': its second output, the positions of the maxima"):
+    with pytest.raises(ValueError, match=r"^MaxPool 'pool': its second output, the positions of the maxima"):
         read_in_process(make_model(nodes))
 
 
@@ -99,11 +99,11 @@ def test_a_window_larger_than_the_image_is_rejected(operator: str) -> None:
 def test_dilations_of_average_pooling_are_rejected() -> None:
     fields = {"kernel_shape": [2, 2], "dilations": [2, 2]}
     model = make_model([node("AveragePool", ["image"], ["y"], name="pool", **fields)], opset=19)
-    with pytest.raises(ValueError, match="^AveragePool 'pool': dilations of average pooling"):
+    with pytest.raises(ValueError, match=r"^AveragePool 'pool': dilations of average pooling"):
         read_in_process(model)
 
 
 def test_power_pooling_is_rejected() -> None:
     model = make_model([node("LpPool", ["image"], ["y"], name="pool", kernel_shape=[2, 2])])
-    with pytest.raises(ValueError, match="^LpPool 'pool': this operator is not supported; allowed: "):
+    with pytest.raises(ValueError, match=r"^LpPool 'pool': this operator is not supported; allowed: "):
         read_in_process(model)

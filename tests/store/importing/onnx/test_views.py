@@ -137,9 +137,7 @@ def test_maps_are_sliced_in_any_opset(opset: int, start: int, end: int) -> None:
 
 
 @settings(max_examples=60)
-@given(
-    start=st.integers(-7, 7), end=st.integers(-7, 7), step=st.sampled_from([-3, -2, -1, 1, 2, 3])
-)
+@given(start=st.integers(-7, 7), end=st.integers(-7, 7), step=st.sampled_from([-3, -2, -1, 1, 2, 3]))
 def test_slices_with_steps_equal_onnx_runtimes(start: int, end: int, step: int) -> None:
     expected = np.arange(6)[slice(start, end if end >= -6 or step > 0 else None, step)]
     if not expected.size:
@@ -195,9 +193,15 @@ def test_axes_of_one_are_removed_and_added(opset: int) -> None:
     constants = {"last": np.array([2, 3]), "l": random_array(3, 5)}
     nodes = [
         node("GlobalAveragePool", ["image"], ["p"]),
-        node("Squeeze", ["p", "last"] if as_input else ["p"], ["s"], **({} if as_input else {"axes": [2, 3]})),
-        node("Unsqueeze", ["s", "last"] if as_input else ["s"], ["u"], **({} if as_input else {"axes": [2, 3]})),
-        node("Squeeze", ["u", "last"] if as_input else ["u"], ["v"], **({} if as_input else {"axes": [2, 3]})),
+        node(
+            "Squeeze", ["p", "last"] if as_input else ["p"], ["s"], **({} if as_input else {"axes": [2, 3]})
+        ),
+        node(
+            "Unsqueeze", ["s", "last"] if as_input else ["s"], ["u"], **({} if as_input else {"axes": [2, 3]})
+        ),
+        node(
+            "Squeeze", ["u", "last"] if as_input else ["u"], ["v"], **({} if as_input else {"axes": [2, 3]})
+        ),
         node("MatMul", ["v", "l"], ["y"]),
     ]
     assert kinds(import_graph(make_model(nodes, constants, opset=opset))) == ["avg_pool", "flatten", "linear"]
@@ -214,7 +218,9 @@ def test_axes_of_one_are_removed_and_added(opset: int) -> None:
         ("Reshape", {"allowzero": 1}, [1, 192]),
     ],
 )
-def test_maps_are_flattened_in_every_form(operator: str, fields: dict[str, int], shape: list[int] | None) -> None:
+def test_maps_are_flattened_in_every_form(
+    operator: str, fields: dict[str, int], shape: list[int] | None
+) -> None:
     constants = {"l": random_array(192, 5)} | ({"shape": np.array(shape)} if shape else {})
     inputs = ["image", "shape"] if shape else ["image"]
     nodes = [node(operator, inputs, ["f"], **fields), node("MatMul", ["f", "l"], ["y"])]
@@ -225,7 +231,9 @@ def test_maps_are_flattened_in_every_form(operator: str, fields: dict[str, int],
 def test_a_convolution_of_rows_and_columns_that_were_exchanged_is_rejected(order: list[int]) -> None:
     nodes = [node("Transpose", ["image"], ["t"], perm=order), node("Conv", ["t", "w"], ["y"], name="turned")]
     image = (1, 3, 3, 3)
-    with pytest.raises(ValueError, match="^Conv 'turned': .* rearranges values within maps is not supported$"):
+    with pytest.raises(
+        ValueError, match=r"^Conv 'turned': .* rearranges values within maps is not supported$"
+    ):
         read_in_process(make_model(nodes, {"w": random_array(4, 3, 1, 1)}, image=image))
 
 
@@ -254,5 +262,5 @@ def test_halves_of_a_vector_may_be_multiplied() -> None:
 
 def test_space_to_depth_is_rejected_by_name() -> None:
     model = make_model([node("SpaceToDepth", ["image"], ["y"], name="focus", blocksize=2)])
-    with pytest.raises(ValueError, match="^SpaceToDepth 'focus': this operator is not supported"):
+    with pytest.raises(ValueError, match=r"^SpaceToDepth 'focus': this operator is not supported"):
         read_in_process(model)

@@ -55,7 +55,7 @@ def read_graph(
     """
     graph = simplified.graph
     scores = _scores(graph, _output(graph, output))
-    reading = _Reading(graph, NodeOrigins(original.graph), image)
+    reading = _Reading(graph, NodeOrigins(original.graph, graph), image)
     nodes = _needed(graph, scores, reading.norms)
     for node in nodes:
         reading.read(node)

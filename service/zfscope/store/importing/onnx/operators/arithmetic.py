@@ -74,11 +74,20 @@ def _join(builder: Builder, operation: str, left: View, right: View) -> View:
     if operation == "Mul":
         scale = (left.scale if left.offset == 0 else 1.0) * (right.scale if right.offset == 0 else 1.0)
         left, right = (replace(v, scale=1.0) if v.offset == 0 else v for v in (left, right))
-        product = _same_view(builder, Multiply, left, right)
+        product = _same_view(builder, Multiply, _without_copies(left), _without_copies(right))
         return replace(product, scale=scale)
     if operation == "Sub":
         right = replace(right, scale=-right.scale, offset=-right.offset)
     return _same_view(builder, Add, left, right)
+
+
+def _without_copies(value: View) -> View:
+    """Return a factor with axes of equal values cut to one: a product repeats them again."""
+    indices = value.indices
+    for axis in range(2, indices.ndim):
+        first = indices.take([0], axis)
+        indices = first if value.index is not None and (indices == first).all() else indices
+    return value.reindexed(indices)
 
 
 def _same_view(builder: Builder, kind: type[Layer], left: View, right: View) -> View:

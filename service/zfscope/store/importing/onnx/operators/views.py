@@ -23,6 +23,13 @@ def _reshape(builder: Builder, call: Call) -> Sequence[Value]:
     return [value.reindexed(value.indices.reshape(target))]
 
 
+@operator("Expand")
+def _expand(builder: Builder, call: Call) -> Sequence[Value]:
+    value = call.view()
+    target = np.broadcast_shapes(value.dims, tuple(int(size) for size in call.required(1)))
+    return [value.reindexed(np.broadcast_to(value.indices, target))]
+
+
 @operator("Flatten")
 def _flatten(builder: Builder, call: Call) -> Sequence[Value]:
     value, axis = call.view(), call.attributes.get("axis", 1)
