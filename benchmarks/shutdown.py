@@ -154,7 +154,10 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--rounds", type=int, default=20, help="rounds with a health watch, and as many without (default: 20)"
+        "--rounds",
+        type=int,
+        default=20,
+        help="rounds with a health watch, then as many without (default: 20)",
     )
     parser.add_argument("--processes", type=int, default=4, help="client processes (default: 4)")
     parser.add_argument("--each", type=int, default=4, help="clients per process (default: 4)")

@@ -91,8 +91,8 @@ def test_the_message_names_the_variable_without_credentials(
 ) -> None:
     monkeypatch.setenv("https_proxy", "http://me:secret@other.test:8080")
     assert str(proxy_for("gpu:1")) == (
-        "the connection goes through the proxy of the environment's https_proxy (http://other.test:8080); if "
-        "it should not, unset it or add the service's host to no_proxy"
+        "the connection uses the proxy set by the environment variable https_proxy (http://other.test:8080); "
+        "to connect directly, unset it or add the service's host to no_proxy"
     )
 
 

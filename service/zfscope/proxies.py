@@ -1,4 +1,4 @@
-"""Proxy settings of the environment that gRPC follows, and the proxy named in connection errors."""
+"""Proxy settings that gRPC reads from the environment, and the proxy named in connection errors."""
 
 import os
 from collections.abc import Sequence
@@ -23,8 +23,8 @@ class Proxy:
 
     def __str__(self) -> str:
         return (
-            f"the connection goes through the proxy of the environment's {self.variable} ({self.url}); if it "
-            "should not, unset it or add the service's host to no_proxy"
+            f"the connection uses the proxy set by the environment variable {self.variable} ({self.url}); to "
+            "connect directly, unset it or add the service's host to no_proxy"
         )
 
 

@@ -224,7 +224,7 @@ def test_ctrl_c_while_loading_analyzers_ends_the_command(plugins: ModuleType) ->
         load_analyzers(points=[entry(value="some_plugins:Bad")])
 
 
-def test_a_keyboard_interrupt_is_the_analyzer_s_if_the_service_handles_ctrl_c(
+def test_a_keyboard_interrupt_counts_as_an_analyzer_bug_if_the_service_handles_ctrl_c(
     plugins: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def end(_: object) -> Never:

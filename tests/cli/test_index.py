@@ -104,7 +104,7 @@ def test_options_select_layers_top_rank_name_and_version(
     assert (index.layers, origin.top, origin.rank, origin.model.version) == (("fc6",), 3, "sum", 1)
 
 
-def test_the_index_is_written_to_the_model_s_folder_by_default(
+def test_the_index_is_written_to_the_folder_of_the_model_by_default(
     run: Run, photos: Path, tmp_path: Path, write: Callable[..., Path]
 ) -> None:
     folder = write(tmp_path / "models", 1)

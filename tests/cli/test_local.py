@@ -119,7 +119,7 @@ def test_a_failed_analyzer_is_reported_with_its_package_in_one_line(
     assert result.stderr == f"zfscope: {FAILURE.format(fault)}"
 
 
-def test_a_failure_in_an_analyzer_s_parameters_is_reported_with_its_package(
+def test_a_failure_in_the_parameters_of_an_analyzer_is_reported_with_its_package(
     run: Run, photo: Path, install: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install(Analysis)

@@ -29,8 +29,8 @@ def test_a_failed_connection_names_the_variable_and_the_proxy(proxy: str) -> Non
     with Client("192.0.2.1:50051", timeout_s=20) as client, pytest.raises(NotReady) as failure:
         client.health()
     assert failure.value.message.endswith(
-        f"; the connection goes through the proxy of the environment's http_proxy ({proxy}); if it should "
-        "not, unset it or add the service's host to no_proxy"
+        f"; the connection uses the proxy set by the environment variable http_proxy ({proxy}); to connect "
+        "directly, unset it or add the service's host to no_proxy"
     )
     assert "secret" not in failure.value.message
 

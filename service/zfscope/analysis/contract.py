@@ -1,4 +1,4 @@
-"""Contract of an analyzer, implemented by built-in and third-party analyzers alike.
+"""Contract of an analyzer, implemented by built-in and third-party analyzers.
 
     from zfscope.plugin import Analysis, Context, Model
 

@@ -125,7 +125,7 @@ def test_the_window_is_the_bounding_box_of_the_mask() -> None:
     assert np.asarray(window.mask).tolist() == [[1, 1, 1], [0, 0, 0], [0, 1, 0]]
 
 
-def test_the_mask_of_a_tensor_is_as_large_as_the_network_s_input() -> None:
+def test_the_mask_of_a_tensor_has_the_size_of_the_network_input() -> None:
     mask = np.random.default_rng(1).random((32, 32)) < 0.3
     prepared = prepare_tensor(np.zeros((3, 32, 32), np.float32), STEPS)
     np.testing.assert_array_equal(occluded_pixels(encoded(KINDS["grey"](mask)), prepared), mask)

@@ -14,7 +14,7 @@ from zfscope.engine import project
 from zfscope.engine.seeds import strongest_unit
 
 
-def test_the_map_s_strongest_unit_is_projected(plain_context: Context) -> None:
+def test_the_strongest_unit_of_the_map_is_projected(plain_context: Context) -> None:
     result = trace_of(plain_context)
     unit = strongest_unit(result, "relu5", 0, 4)
     expected = project(plain_context.model.network, result, "relu5", [unit])[0].numpy()

@@ -164,7 +164,7 @@ def test_an_activation_may_differ_by_rounding(recomputed: float, peak: float, sa
     assert is_reproduced(2, recomputed, peak) is same
 
 
-def test_an_activation_within_rounding_of_the_layer_s_largest_is_silent(
+def test_an_activation_within_rounding_of_the_largest_in_its_layer_is_silent(
     model: Model, photos: Path, make_index: MakeIndex
 ) -> None:
     """A map whose activations are only rounding is drawn as silent."""

@@ -67,7 +67,7 @@ def stop(process: "subprocess.Popen[str]") -> str:
     return log
 
 
-def test_a_call_is_a_span_in_the_caller_s_trace_with_child_spans(
+def test_a_call_is_a_span_in_the_trace_of_its_caller_with_child_spans(
     start: Callable[..., Any], collector: tuple[Collector, str], photo: bytes
 ) -> None:
     servicer, endpoint = collector

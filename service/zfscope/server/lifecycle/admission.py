@@ -64,7 +64,7 @@ class AdmissionControl:
         try:
             yield
         except asyncio.CancelledError as error:
-            # If the client cancelled at the same time, its cancellation wins: nobody reads the status.
+            # If the client cancelled at the same time, its cancellation wins: the status is not read.
             if not self._abort_reason or task is None or task.uncancel():
                 raise
             raise NotReady(self._abort_reason) from error
