@@ -53,7 +53,7 @@ class LocalClient(ClientMethods):
     ) -> None:
         """Open a model store without loading a model.
 
-        store: a `ModelStore` or its directory; default: $ZFSCOPE_STORE, else ./model_store, else that of the
+        store: a `ModelStore` or its folder; default: $ZFSCOPE_STORE, else ./model_store, else that of the
         checkout. runtime: runtime of forward passes: `onnx`, `torch` or `torchserve`. device: `cpu` or
         `cuda`. torchserve: HOST:PORT of TorchServe, for that runtime. indexes: see `ModelStore`.
         Raises NotFound if the store does not exist.

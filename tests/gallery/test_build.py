@@ -266,7 +266,7 @@ def test_a_folder_with_other_contents_is_not_touched(
     with pytest.raises(InputError, match="has other contents than a gallery; choose a new or empty folder"):
         build_gallery(plan, analyze, tmp_path)
     assert contents(tmp_path) == {"index.html": b"my own page"}
-    with pytest.raises(InputError, match="is not a directory"):
+    with pytest.raises(InputError, match="is not a folder"):
         build_gallery(plan, analyze, tmp_path / "index.html")
 
 

@@ -29,7 +29,7 @@ def gallery(
             help="Photos, in the formats of `zfscope index`; missing indexes are built.",
         ),
     ],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Output directory.")] = Path("gallery"),
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Output folder.")] = Path("gallery"),
     index: Annotated[
         str,
         typer.Option(metavar="NAME", help="Index of the final weights.  [default: named after DATA]"),

@@ -54,7 +54,7 @@ def index(
     out: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="Directory to write the index to.  [default: indexes/ in the model's folder]"
+            metavar="DIR", help="Folder to write the index to.  [default: indexes/ in the model's folder]"
         ),
     ] = None,
     engine: Annotated[

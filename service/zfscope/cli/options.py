@@ -65,8 +65,8 @@ Indexes = Annotated[
     typer.Option(
         "--indexes",
         metavar="DIR",
-        help="Directory of indexes, as written by `zfscope index --out`; for several models it holds "
-        "NAME/VERSION directories.  [default: indexes/ in the model's folder]",
+        help="Folder of indexes, as written by `zfscope index --out`; for several models it holds "
+        "NAME/VERSION folders.  [default: indexes/ in the model's folder]",
         show_default=False,
     ),
 ]
@@ -82,7 +82,7 @@ TorchServeAddress = Annotated[
     ),
 ]
 Tensors = Annotated[bool, typer.Option("--tensors", help="Also write tensors as .npy files.")]
-Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Output directory.")]
+Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Output folder.")]
 TenCrop = Annotated[bool, typer.Option("--ten-crop", help="Average the scores of ten crops (Sec 3).")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 

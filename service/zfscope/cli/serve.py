@@ -15,7 +15,7 @@ _CLIENT_CA = "CA certificate for client certificates, PEM; clients must present 
 _TOKENS = "File of accepted bearer tokens, one per line; clients must send one."
 _INSECURE = "Allow listening beyond loopback addresses without TLS or client authentication."
 _DEFAULT_MODEL = "Model for requests that name none.  [default: the store's default model]"
-_CACHE = "Cache directory for exported graphs.  [default: the user's cache directory]"
+_CACHE = "Cache folder for exported graphs.  [default: in the user's cache]"
 _LISTEN = "Address to listen on; port 0 selects a free port.  [default: 127.0.0.1:50051]"
 _THREADS = "Threads per forward pass.  [default: the number of CPUs available]"
 

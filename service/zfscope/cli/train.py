@@ -72,7 +72,7 @@ def train(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Directory of the training run; an existing run is resumed.  [default: runs/NAME]",
+            help="Folder of the training run; an existing run is resumed.  [default: runs/NAME]",
         ),
     ] = None,
     store: opt.TargetStore = opt.DEFAULT_STORE,

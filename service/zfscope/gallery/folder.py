@@ -106,7 +106,7 @@ def _check(root: Path) -> None:
     if not os.path.lexists(root):
         return
     if not root.is_dir():
-        raise InputError(f"'{root}' is not a directory; choose another --out", field="out")
+        raise InputError(f"'{root}' is not a folder; choose another --out", field="out")
     existing = _read(Gallery, root / GALLERY_FILE) or _read(UnfinishedGallery, root / _STATE / _STARTED)
     if existing is None and any(path.name != _STATE for path in root.iterdir()):
         message = f"'{root}' has other contents than a gallery; choose a new or empty folder with --out"

@@ -45,7 +45,7 @@ def create_runtime(
 ) -> Runtime:
     """Return a runtime for a model, initialised by its first pass.
 
-    kind: `onnx`, `torch` or `torchserve`. cache: directory of exported graphs; None for the user's cache.
+    kind: `onnx`, `torch` or `torchserve`. cache: folder of exported graphs; None for the user's cache.
     threads: threads per pass in ONNX Runtime; None for the number of available CPUs. Use 1 if passes run in
     several threads, as in a scan. (For torch, `torch.set_num_threads` sets the threads of the process.)
     device: `cpu` or `cuda`; ignored by TorchServe. torchserve: the server, contacted by the first pass; None

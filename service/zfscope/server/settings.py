@@ -84,7 +84,7 @@ class Settings(BaseSettings):
         default=False,
         description="Listen on a non-loopback address without TLS or without client authentication.",
     )
-    store: Path = Field(default=Path("model_store"), description="Directory of the model store.")
+    store: Path = Field(default=Path("model_store"), description="Folder of the model store.")
     default_model: str = Field(
         default="", description="Model for requests that name none; empty: the store's default model."
     )
@@ -98,7 +98,7 @@ class Settings(BaseSettings):
     )
     device: DeviceName = Field(default=DeviceName.cpu, description="Device for forward and backward passes.")
     cache: Path | None = Field(
-        default=None, description="Directory for exported graphs; unset: the user's cache directory."
+        default=None, description="Folder for exported graphs; unset: in the user's cache."
     )
     threads: PositiveInt | None = Field(
         default=None,

@@ -12,7 +12,7 @@ def open_store(
 ) -> ModelStore:
     """Open a store of models.
 
-    store: directory of the store; by default $ZFSCOPE_STORE, ./model_store, or the model_store of an editable
+    store: folder of the store; by default $ZFSCOPE_STORE, ./model_store, or the model_store of an editable
     checkout. indexes: see `ModelStore`. Raises NotFound if no store is found.
     """
     named = store or os.environ.get("ZFSCOPE_STORE")

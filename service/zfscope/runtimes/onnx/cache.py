@@ -59,7 +59,7 @@ def graph_key(model: Model, *variant: str) -> str:
 
 
 def default_cache() -> Path | None:
-    """Return the directory of exported graphs in the user's cache; None without a home directory.
+    """Return the folder of exported graphs in the user's cache; None without a home directory.
 
     Containers may run as a user ID that is not in the system's user database, without HOME.
     """
