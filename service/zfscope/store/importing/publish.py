@@ -6,6 +6,7 @@ from pathlib import Path
 from zfscope.errors import InputError
 from zfscope.store.importing.imported import ImportedModel
 from zfscope.store.manifest import Label, Manifest, Provenance
+from zfscope.store.weights import Precision
 from zfscope.store.write import check_available, write_model
 
 # Maximum number of classes named on a model card.
@@ -21,11 +22,12 @@ def publish(
     names: Mapping[str, str] | None = None,
     version: int = 1,
     preprocessing_assumed: bool = False,
+    precision: Precision = "float32",
 ) -> Path:
-    """Add an imported network to the store in half precision and return its folder.
+    """Add an imported network to the store and return its folder.
 
     names: class names by class id, in the order of the scores; None numbers the classes.
-    preprocessing_assumed: whether the preprocessing is the definition's default, not stated by the file of
+    preprocessing_assumed: whether the preprocessing is a default that nobody stated. precision: of the stored
     weights. Raises InputError if the number of names is not that of the classes, or if the model already
     exists.
     """
@@ -40,8 +42,9 @@ def publish(
         labels=_labels(imported.classes, names),
         provenance=provenance,
     )
-    card = model_card(manifest, imported.notes).encode()
-    return write_model(store, manifest, imported.network, extra_files={"README.md": card})
+    card = model_card(manifest, imported.notes, precision).encode()
+    files = {"README.md": card}
+    return write_model(store, manifest, imported.network, extra_files=files, precision=precision)
 
 
 def _labels(classes: int, names: Mapping[str, str] | None) -> tuple[Label, ...]:
@@ -55,7 +58,7 @@ def _labels(classes: int, names: Mapping[str, str] | None) -> tuple[Label, ...]:
     return tuple(Label(id=label, name=name) for label, name in names.items())
 
 
-def model_card(manifest: Manifest, notes: tuple[str, ...]) -> str:
+def model_card(manifest: Manifest, notes: tuple[str, ...], precision: Precision) -> str:
     """Return the model card of an imported model as Markdown."""
     steps, origin = manifest.preprocessing, manifest.provenance
     mean, std = _levels(steps.mean), _levels(steps.std)
@@ -70,7 +73,7 @@ def model_card(manifest: Manifest, notes: tuple[str, ...]) -> str:
             "## What it is\n",
             f"Classes: {_classes(manifest.labels)}.\n",
             f"Input: short side {steps.short_side} ({steps.interpolation}), crop {steps.crop}, "
-            f"{steps.channels} minus {mean}, divided by {std}. Weights are stored in half precision.\n",
+            f"{steps.channels} minus {mean}, divided by {std}. Weights are stored as {precision}.\n",
             *(f"{note}\n" for note in notes),
             "Its accuracy has not been measured here.\n",
         ]

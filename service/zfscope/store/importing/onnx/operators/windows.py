@@ -11,7 +11,7 @@ from zfscope.networks.layers import (
     Conv,
     MaxPool,
 )
-from zfscope.networks.windows import Padding
+from zfscope.networks.windows import Padding, same_padding
 from zfscope.store.importing.onnx.builder import Builder
 from zfscope.store.importing.onnx.operators.call import Call, Value, as_float, operator
 from zfscope.store.importing.onnx.values import View
@@ -115,22 +115,15 @@ def _window(stated: Mapping[str, Any], source: View, kernel: Sequence[int]) -> d
     strides = stated.get("strides") or [1, 1]
     dilations = stated.get("dilations") or [1, 1]
     top, left, bottom, right = stated.get("pads") or [0, 0, 0, 0]
+    padding = Padding(left, top, right, bottom)
     mode = stated.get("auto_pad", b"NOTSET").decode()
     if mode.startswith("SAME"):
-        (top, bottom), (left, right) = (
-            _same_padding(size, k, stride, dilation, at_end=mode == "SAME_UPPER")
-            for size, k, stride, dilation in zip(source.shape[1:], kernel, strides, dilations, strict=True)
-        )
+        rows, columns = source.shape[1:]
+        (height, width), (down, right), (y, x) = kernel, strides, dilations
+        at_end = mode == "SAME_UPPER"
+        padding = same_padding((rows, columns), (height, width), (down, right), (y, x), at_end=at_end)
     return {
         "kernel": tuple(kernel),
         "stride": tuple(strides),
-        "padding": Padding(left, top, right, bottom),
+        "padding": padding,
     }
-
-
-def _same_padding(size: int, kernel: int, stride: int, dilation: int, *, at_end: bool) -> tuple[int, int]:
-    """Return the padding before and after an axis with which there are size / stride windows, rounded up."""
-    reach = (kernel - 1) * dilation + 1
-    total = max((-(-size // stride) - 1) * stride + reach - size, 0)
-    less, more = total // 2, total - total // 2
-    return (less, more) if at_end else (more, less)
