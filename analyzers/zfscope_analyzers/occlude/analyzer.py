@@ -18,8 +18,7 @@ from zfscope_analyzers.occlude.passes import (
     OcclusionScores,
     is_lowered,
     likeliest_classes,
-    run_full,
-    run_incremental,
+    run_passes,
     value_floor,
 )
 from zfscope_analyzers.occlude.setup import (
@@ -62,7 +61,7 @@ class Occlude:
     params = OccludeParams
 
     def cost(self, model: Model, params: OccludeParams) -> int:
-        """Return one pass per window plus those without occlusion; the incremental method costs less."""
+        """Return one pass per window plus those without occlusion; recomputing costs less."""
         others = 4 if params.control else 2
         if regions := params.boxes or params.masks:
             return others + len(regions)
@@ -79,8 +78,7 @@ class Occlude:
         run = prepare_run(context, params)
         count, classes = len(run.windows), len(run.labels)
         scores = OcclusionScores(np.zeros((count, classes), np.float32), np.zeros(count, np.float32))
-        passes = run_incremental if params.method == "incremental" else run_full
-        for share in passes(run, scores):
+        for share in run_passes(run, scores):
             context.check_cancelled()
             has_picture = context.pictures and scores.done
             context.progress(share, partial(draw_partial, run, scores) if has_picture else None)

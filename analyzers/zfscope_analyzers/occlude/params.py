@@ -86,10 +86,11 @@ class OccludeParams(Params):
         description="Feature map whose total activation to watch; unset: the map that is strongest in the "
         "clean photo.",
     )
-    method: Literal["incremental", "full"] = Field(
-        default="incremental",
-        description="How to run the network: incremental (recompute only what an occlusion changes) or full "
-        "(whole forward passes; the same numbers, slower).",
+    method: Literal["auto", "incremental", "full"] = Field(
+        default="auto",
+        description="How to run the network: incremental (recompute only what an occlusion changes), full "
+        "(whole forward passes) or auto (whichever is faster for the network and the windows). The numbers "
+        "are the same up to rounding.",
     )
     control: bool = Field(
         default=False,

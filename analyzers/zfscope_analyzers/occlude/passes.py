@@ -8,9 +8,8 @@ import torch
 from numpy.typing import NDArray
 
 from zfscope.analysis.contract import array
-from zfscope.engine.occlusion import recompute
+from zfscope.engine.occlusion import recompute, recomputes_little
 from zfscope.engine.signal import Signal
-from zfscope.engine.trace import trace
 from zfscope.rounding import rounding
 from zfscope_analyzers.occlude.setup import OcclusionRun
 from zfscope_analyzers.occlude.windows import group_by_size
@@ -31,6 +30,21 @@ class OcclusionScores:
     logits: NDArray[np.float32]
     totals: NDArray[np.float32]
     done: set[int] = field(default_factory=set)
+
+
+def run_passes(run: OcclusionRun, scores: OcclusionScores) -> Iterator[float]:
+    """Run the network for all windows by the method of the parameters; yield the share done, 0 to 1."""
+    method = run.params.method
+    if method == "auto":
+        method = "incremental" if _recomputes_little(run) else "full"
+    return run_incremental(run, scores) if method == "incremental" else run_full(run, scores)
+
+
+def _recomputes_little(run: OcclusionRun) -> bool:
+    """Return whether the largest group of windows of one size is recomputed faster than by whole passes."""
+    largest = max(group_by_size(run.windows), key=len)
+    layers = {run.params.layer, run.model.spec.scores}
+    return recomputes_little(run.model.network, _changes(run, largest), layers)
 
 
 def run_incremental(run: OcclusionRun, scores: OcclusionScores) -> Iterator[float]:
@@ -73,18 +87,18 @@ def _totals(run: OcclusionRun, changed: Signal) -> NDArray[np.float32]:
 
 
 def run_full(run: OcclusionRun, scores: OcclusionScores) -> Iterator[float]:
-    """Run full passes, class scores in the forward runtime, the map in the engine; yield the share done."""
-    clean = run.traced.outputs["input"][0]
+    """Run full passes in the forward runtime; yield the share done, 0 to 1."""
+    clean, last = run.traced.outputs["input"][0], run.model.spec.scores
     for start in range(0, len(run.windows), _BATCH_SIZE):
         numbers = list(range(start, min(start + _BATCH_SIZE, len(run.windows))))
         images = clean.repeat(len(numbers), 1, 1, 1)
         for image, number in zip(images, numbers, strict=True):
             rows, columns = run.windows[number].area
             image[:, rows, columns] = run.occluded_pixels(run.windows[number])
-        scores.logits[numbers] = run.context.runtime.forward(array(images))
-        run.context.check_cancelled()
-        maps = trace(run.model.network, images, until=run.params.layer).maps(run.params.layer)
-        scores.totals[numbers] = array(maps[:, run.unit.map].flatten(1).sum(1))
+        maxima = run.context.runtime.map_maxima(array(images), [last, run.params.layer], sums=True)
+        sums = maxima[run.params.layer].sums
+        assert sums is not None
+        scores.logits[numbers], scores.totals[numbers] = maxima[last].values, sums[:, run.unit.map]
         scores.done.update(numbers)
         yield len(scores.done) / len(run.windows)
 

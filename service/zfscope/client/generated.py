@@ -148,8 +148,9 @@ class OccludeOptions(AnalysisOptions, total=False):
     layer: Layer of the feature map to watch. Default: 'relu5'.
     map: Feature map whose total activation to watch; unset: the map that is strongest in the clean
         photo.
-    method: How to run the network: incremental (recompute only what an occlusion changes) or full (whole
-        forward passes; the same numbers, slower). Default: 'incremental'.
+    method: How to run the network: incremental (recompute only what an occlusion changes), full (whole
+        forward passes) or auto (whichever is faster for the network and the windows). The numbers are
+        the same up to rounding. Default: 'auto'.
     control: Also project the map's strongest unit with randomised weights, as a control. Default: False.
     control_down_to: First layer whose weights the control randomises, up to `layer`; earlier layers keep
         theirs. Empty: all layers.

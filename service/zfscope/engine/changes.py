@@ -14,6 +14,9 @@ from zfscope.networks.spec import INPUT
 # Maximum multiply-adds per chunk: about 0.1 s on one core, a few hundredths of a second on a GPU.
 CHUNK_WORK: Mapping[str, float] = {"cpu": 6e9, "cuda": 5e11}
 
+# Work of reading and writing one value of a layer, in multiply-adds.
+VALUE_WORK = 20
+
 # Groups for fully connected layers may have this many times the work of a chunk: the weights of these layers
 # are large and should be read once for many windows.
 UNITS_WORK = 2
@@ -135,6 +138,17 @@ def windows_below(network: Network, layer: Layer, source: str, above: WindowBatc
     is_broadcast = torch.tensor(size) != torch.tensor(map_size(network.shapes[layer.name]))
     rows, columns = torch.where(is_broadcast, 1, torch.tensor(above.size)).tolist()
     return WindowBatch(torch.where(is_broadcast, 0, above.origins), (rows, columns))
+
+
+def share_of_work(network: Network, regions: Mapping[str, ChangedRegion]) -> float:
+    """Return the work of recomputing regions, as a fraction of that of as many whole forward passes."""
+    changed = whole = 0.0
+    for name, region in regions.items():
+        shape = network.shapes[name]
+        work = multiply_adds(network, name) + VALUE_WORK * shape[0]
+        changed += work * float(region.sizes.prod(1).sum())
+        whole += work * prod(map_size(shape)) * len(region.starts)
+    return changed / whole
 
 
 def chunks(

@@ -18,6 +18,7 @@ from zfscope.engine.changes import (
     changed_regions,
     chunks,
     map_size,
+    share_of_work,
     windows_around,
     windows_below,
 )
@@ -29,6 +30,9 @@ from zfscope.networks.forward import FORWARD, pad_maps
 from zfscope.networks.layer import Layer
 from zfscope.networks.network import Network
 from zfscope.networks.spec import INPUT
+
+# Up to this share of the work of whole passes, recomputing is faster than ONNX Runtime's whole passes.
+WORTHWHILE_SHARE = 0.5
 
 # Default memory limit of a chunk's values.
 BUDGET_BYTES = 2**28
@@ -91,13 +95,26 @@ def recompute(
     return _recompute_parts(network, trace, changes, layers, budget_bytes)
 
 
+def recomputes_little(network: Network, changes: Signal, layers: Collection[str]) -> bool:
+    """Return whether recomputing layers for a batch of changes is faster than whole forward passes.
+
+    It is not if most layers depend on the whole image, such as those after a global pooling.
+    """
+    regions = _regions(network, changes, network.spec.needed_for(layers))
+    return share_of_work(network, regions) < WORTHWHILE_SHARE
+
+
+def _regions(network: Network, changes: Signal, layers: Sequence[Layer]) -> Mapping[str, ChangedRegion]:
+    pixels = ChangedRegion(changes.origins, changes.origins + torch.tensor(changes.size))
+    return changed_regions(network, pixels, layers)
+
+
 @torch.no_grad()
 def _recompute_parts(
     network: Network, trace: Trace, changes: Signal, layers: Collection[str], budget_bytes: int
 ) -> Iterator[Recomputed]:
     needed = network.spec.needed_for(layers)
-    pixels = ChangedRegion(changes.origins, changes.origins + torch.tensor(changes.size))
-    regions = changed_regions(network, pixels, needed)
+    regions = _regions(network, changes, needed)
     update = _ForwardUpdate(
         network, regions, changes, layers, [_layer_step(network, trace, layer) for layer in needed]
     )

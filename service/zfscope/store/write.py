@@ -44,8 +44,8 @@ def write_model(
 
     manifest: `files` and `checkpoints` are filled in here. checkpoints: safetensors files by epoch, to be
     copied. extra_files: contents by file name (history, pictures, model card). mean_image: float32
-    (C, H, W). precision: of the weights. Raises CannotWrite, and InputError if the version already exists or if the weights do not
-    match the manifest.
+    (C, H, W). precision: of the stored weights. Raises CannotWrite, and InputError if the version already
+    exists or if the weights do not match the manifest.
     """
     target = store_root / manifest.name / str(manifest.version)
     if target.exists():

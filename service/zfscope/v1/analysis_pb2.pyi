@@ -130,21 +130,25 @@ class _Method:
 class _MethodEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Method.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     METHOD_UNSPECIFIED: _Method.ValueType  # 0
-    """Means METHOD_INCREMENTAL."""
+    """Means METHOD_AUTO."""
     METHOD_INCREMENTAL: _Method.ValueType  # 1
     """Recomputes only what an occluded window changes: exact, and several times as fast."""
     METHOD_FULL: _Method.ValueType  # 2
     """Runs a whole forward pass for each window, in the service's runtime."""
+    METHOD_AUTO: _Method.ValueType  # 3
+    """Uses whichever is faster for the network and the windows; the results are equal up to rounding."""
 
 class Method(_Method, metaclass=_MethodEnumTypeWrapper):
     """Way of running the network for each occluded window."""
 
 METHOD_UNSPECIFIED: Method.ValueType  # 0
-"""Means METHOD_INCREMENTAL."""
+"""Means METHOD_AUTO."""
 METHOD_INCREMENTAL: Method.ValueType  # 1
 """Recomputes only what an occluded window changes: exact, and several times as fast."""
 METHOD_FULL: Method.ValueType  # 2
 """Runs a whole forward pass for each window, in the service's runtime."""
+METHOD_AUTO: Method.ValueType  # 3
+"""Uses whichever is faster for the network and the windows; the results are equal up to rounding."""
 Global___Method: _TypeAlias = Method  # noqa: Y015
 
 class _Transformation:
@@ -628,7 +632,7 @@ class OccludeRequest(_message.Message):
     map: _builtins.int
     """Feature map to watch, from 0. Unset means the map that is strongest in the photo without occlusion."""
     method: Global___Method.ValueType
-    """Way of running the network. Unset means incremental."""
+    """Way of running the network. Unset means auto."""
     pictures: _builtins.bool
     """Whether to send the picture. Unset means yes."""
     tensors: _builtins.bool
