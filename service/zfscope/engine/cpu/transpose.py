@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from zfscope.engine.backward import LayerContext, window_below
 from zfscope.engine.signal import Signal, channels_last_rows, clip, empty_maps
-from zfscope.networks.windows import Pair, Window
+from zfscope.networks.windows import Pair
 
 # Up to this fraction of nonzero units, only these are processed.
 SPARSE = 1 / 6
@@ -46,8 +46,6 @@ class TransposedConvolution:
         groups = self._context.source().shape[1] // weight.shape[1]
         if groups == 1 and window.dilation == (1, 1):
             return TransposedFilters(weight, window.stride)
-        if groups == len(weight) and weight.shape[1] == 1:
-            return partial(transpose_depthwise, weight=weight[:, 0], window=window)
         return partial(
             F.conv_transpose2d, weight=weight, stride=window.stride, groups=groups, dilation=window.dilation
         )
@@ -192,20 +190,6 @@ def transpose_by_filter(values: Tensor, filters: Tensor, maps: int, stride: Pair
     lines = below.permute(0, 2, 3, 1).flatten(2)
     for y, strip in enumerate(strips.unbind(2)):
         lines[:, y : y + rows * down : down].add_(strip)
-    return below
-
-
-def transpose_depthwise(values: Tensor, *, weight: Tensor, window: Window) -> Tensor:
-    """Compute a transposed depthwise convolution: add the maps, scaled by each position of their filter.
-
-    weight: (maps, height, width).
-    """
-    rows, columns = window.span((values.shape[2], values.shape[3]))
-    below = empty_maps(values, len(values), values.shape[1], rows, columns)
-    for index, factors in enumerate(weight.flatten(1).unbind(1)):
-        y, x = divmod(index, weight.shape[2])
-        start = y * window.dilation[0], x * window.dilation[1]
-        _strided_view(below, values, start, window.stride).addcmul_(values, factors[:, None, None])
     return below
 
 
