@@ -17,11 +17,7 @@ if TYPE_CHECKING:
 
 
 def import_model(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Weights file.", show_default=False)],
-    definition: Annotated[
-        str,
-        typer.Option("--format", metavar="FORMAT", help="Format of the file; one of those listed above."),
-    ],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="ONNX file.", show_default=False)],
     name: Annotated[str, typer.Option("--name", help="Name of the model in the store.", show_default=False)],
     version: Annotated[
         int, typer.Option("--version", metavar="N", min=1, help="Version of the model in the store.")
@@ -30,36 +26,111 @@ def import_model(
         Path | None,
         typer.Option(metavar="FILE", help="File with one class (id, name) per line, in score order."),
     ] = None,
+    preprocessing: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Preprocessing that the network was trained with: torchvision, imagenet-bgr (Caffe), "
+            "tensorflow or unit (0 to 1). Default: torchvision, as an assumption.",
+            show_default=False,
+        ),
+    ] = "",
+    size: Annotated[
+        int | None,
+        typer.Option(metavar="PX", min=1, help="Side of the network's input, if the file leaves it open."),
+    ] = None,
+    resize: Annotated[
+        int | None,
+        typer.Option(
+            metavar="PX",
+            min=0,
+            help="Short side to which photos are resampled; 0: none. Default: input size * 256 / 224.",
+            show_default=False,
+        ),
+    ] = None,
+    mean: Annotated[
+        str,
+        typer.Option(metavar="A,B,C", help="Mean to subtract, on a scale of 0 to 255.", show_default=False),
+    ] = "",
+    std: Annotated[
+        str,
+        typer.Option(metavar="A,B,C", help="Divisor, on a scale of 0 to 255.", show_default=False),
+    ] = "",
+    channels: Annotated[
+        str, typer.Option(metavar="ORDER", help="Channels: RGB, BGR or grey.", show_default=False)
+    ] = "",
+    interpolation: Annotated[
+        str,
+        typer.Option(
+            metavar="FILTER",
+            help="Filter for resampling photos: bilinear, bicubic, nearest or lanczos.",
+            show_default=False,
+        ),
+    ] = "",
+    output: Annotated[
+        str,
+        typer.Option(metavar="TENSOR", help="Output with the class scores, if the file has several."),
+    ] = "",
+    half: Annotated[
+        bool, typer.Option("--half", help="Store weights in half precision instead of float32.")
+    ] = False,
     store: opt.TargetStore = opt.DEFAULT_STORE,
     as_json: opt.AsJson = False,
 ) -> None:
-    """Import the weights of a third-party network into the model store.
+    """Import a convolutional network from an ONNX file into the model store.
+
+    The file is read in a separate process with limits of memory and time. Every layer is compared with ONNX
+    Runtime's result for the original file before anything is written.
 
     \b
-    Formats:
-      pytorchcv            state dict of its `zfnet` or `zfnetb` (.pth or .safetensors)
-      torchvision-alexnet  state dict of its `alexnet` (.pth or .safetensors)
-      onnx-zfnet512        zfnet512-12.onnx from the ONNX model zoo
-      caffe-zf             blobs of ZF from py-faster-rcnn, named conv1.weight etc. (.npz or .safetensors)
+    A model in torch is exported by three lines:
+      model.eval()
+      image = torch.zeros(1, 3, 224, 224)
+      torch.onnx.export(model, (image,), "model.onnx", dynamo=False)
 
     \b
     Examples:
-      zfscope models import zfnet.pth --format pytorchcv --name zfnet-pytorchcv --labels imagenet.txt
-      zfscope models import better.pth --format pytorchcv --name zfnet-pytorchcv --version 2
+      zfscope models import resnet50.onnx --name mine --preprocessing torchvision --labels labels.txt
+      zfscope models import net.onnx --name net --mean 127 --std 128 --interpolation bicubic
+      zfscope models import digits.onnx --name digits --preprocessing unit --size 28
     """
+    from zfscope.images.presets import preprocessing_for
     from zfscope.results import Notice
     from zfscope.store import ModelStore, Provenance
-    from zfscope.store.importing import publish, read_definition
+    from zfscope.store.importing import ImportedModel, publish, read_onnx
     from zfscope.store.manifest import preprocessing_notices
     from zfscope.store.write import check_available
 
     check_available(store, name, version)
     names = read_labels(labels) if labels else None
     out_of_order = check_order(labels, names) if labels and names else ""
-    imported = read_definition(file, definition)
-    origin = Provenance(source=f"Imported from '{file.name}', format {definition}")
+    with Console(stderr=True).status(f"reading {file.name}"):  # shown on terminals only
+        reading = read_onnx(file, name=name, size=size, output=output)
+    spec = reading.network.spec
+    steps = preprocessing_for(
+        preprocessing or "torchvision",
+        spec.input_size,
+        input_channels=spec.input_channels,
+        resize=resize,
+        channels=channels or None,
+        mean=_numbers(mean, "mean"),
+        std=_numbers(std, "std"),
+        interpolation=interpolation or None,
+    )
+    stated = bool(preprocessing or (mean and std))
+    notes = (
+        f"{reading.tensors} tensors were compared with ONNX Runtime on the original file; the largest "
+        f"difference is {reading.difference:.0e} of a tensor's largest value.",
+    )
     folder = publish(
-        store, name, imported, provenance=origin, names=names, version=version, preprocessing_assumed=True
+        store,
+        name,
+        ImportedModel(reading.network, steps, f"Imported from {file.name}", notes),
+        provenance=Provenance(source=f"Imported from '{file.name}'"),
+        names=names,
+        version=version,
+        preprocessing_assumed=not stated,
+        precision="float16" if half else "float32",
     )
     warnings = [*preprocessing_notices(ModelStore(store).manifest(name, version))]
     if out_of_order:
@@ -67,11 +138,27 @@ def import_model(
     _report(folder, name, store, as_json=as_json, warnings=warnings)
 
 
+def _numbers(text: str, field: str) -> tuple[float, ...] | None:
+    """Return numbers separated by commas; None for an empty text. Raises InputError for anything else."""
+    from zfscope.errors import InputError
+
+    if not text:
+        return None
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise InputError(
+            f"{field} is '{text}'; expected numbers such as 123.7,116.3,103.5", field=field
+        ) from error
+
+
 def fetch_model(
     name: Annotated[
         str,
         typer.Argument(
-            metavar="NAME", help="Model name: squeezenet-imagenet or alexnet-imagenet.", show_default=False
+            metavar="NAME",
+            help="Model name: squeezenet-imagenet, efficientnet-lite0-imagenet or alexnet-imagenet.",
+            show_default=False,
         ),
     ],
     store: opt.TargetStore = opt.DEFAULT_STORE,
@@ -85,6 +172,7 @@ def fetch_model(
     \b
     Examples:
       zfscope models fetch squeezenet-imagenet
+      zfscope models fetch efficientnet-lite0-imagenet
       zfscope models fetch alexnet-imagenet --store models/
     """
     from zfscope.store.fetching import fetch
