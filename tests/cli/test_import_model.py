@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import torch
+from tests.store.importing.test_pytorchcv import small
 
-from tests.store.importing.test_pytorchcv import narrow_state_dict
 from zfscope.store import ModelStore
 from zfscope.store.importing import FORMATS
 
