@@ -13,8 +13,8 @@ photo of 224 pixels are timed, in turn and in this process:
   pass, of which the fastest counts, and against whole passes of ONNX Runtime alone.
 
 The floor is the time that the multiply-adds of the changed values would take at the rate of a convolution
-of 256 maps in torch, in the same run. Scores and projections are compared before timing; Captum leaves ReLU6 to its gradient,
-so that MobileNetV2's projections are not comparable.
+of 256 maps in torch, in the same run. Scores and projections are compared before timing; Captum leaves ReLU6
+to its gradient, so that MobileNetV2's projections are not comparable.
 
 Ratios are ratios of medians. The last line is a JSON object for programs.
 """

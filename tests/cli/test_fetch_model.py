@@ -36,7 +36,7 @@ def test_a_failed_download_is_reported_in_one_line_and_leaves_no_files(run: Run,
 def test_an_unknown_model_is_reported_with_the_available_ones(run: Run, tmp_path: Path) -> None:
     result = run("models", "fetch", "vgg", "--store", tmp_path)
     assert (result.code, result.stdout) == (2, "")
-    assert "available: squeezenet-imagenet, alexnet-imagenet" in result.stderr
+    assert "available: squeezenet-imagenet, efficientnet-lite0-imagenet, alexnet-imagenet" in result.stderr
 
 
 def test_the_help_names_every_model(run: Run) -> None:

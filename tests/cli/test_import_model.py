@@ -1,51 +1,132 @@
-"""`zfscope models import`, with a narrow network in the naming of pytorchcv."""
+"""`zfscope models import`, with a small network exported by onnx's helper functions."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnx
 import pytest
-import torch
-from tests.store.importing.test_pytorchcv import small
+from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from zfscope.store import ModelStore
-from zfscope.store.importing import FORMATS
 
 Run = Callable[..., Any]
 
 
-@pytest.fixture
-def weights(tmp_path: Path) -> Path:
-    torch.save(narrow_state_dict(), tmp_path / "zfnet.pth")
-    return tmp_path / "zfnet.pth"
+def small(*, channels: int = 3, size: int | str = 32, bias: float = 0.0) -> ModelProto:
+    """Return a network of one convolution and three classes, with a softmax."""
+    generator = np.random.default_rng(0)
+    shapes = {"conv1.weight": (4, channels, 3, 3), "fc.weight": (3, 4)}
+    weights = {name: generator.standard_normal(shape) for name, shape in shapes.items()}
+    weights["fc.bias"] = np.full(3, bias)
+    nodes = [
+        helper.make_node("Conv", ["image", "conv1.weight"], ["c"], name="/conv1/Conv"),
+        helper.make_node("Relu", ["c"], ["r"], name="/relu1/Relu"),
+        helper.make_node("GlobalAveragePool", ["r"], ["p"], name="/pool/GlobalAveragePool"),
+        helper.make_node("Flatten", ["p"], ["f"], name="/Flatten"),
+        helper.make_node("Gemm", ["f", "fc.weight", "fc.bias"], ["s"], name="/fc/Gemm", transB=1),
+        helper.make_node("Softmax", ["s"], ["probabilities"], axis=1),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "small",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", channels, size, size])],
+        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", 3])],
+        [numpy_helper.from_array(array.astype(np.float32), name) for name, array in weights.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
 @pytest.fixture
-def import_model(run: Run, weights: Path, tmp_path: Path) -> Run:
-    """Imports the weights into a separate store."""
+def graph(tmp_path: Path) -> Path:
+    onnx.save(small(), tmp_path / "small.onnx")
+    return tmp_path / "small.onnx"
 
-    def import_weights(*options: object, file: Path = weights) -> Any:
-        common = ["--format", "pytorchcv", "--name", "other", "--store", tmp_path / "store"]
-        return run("models", "import", file, *common, *options)
 
-    return import_weights
+@pytest.fixture
+def import_model(run: Run, graph: Path, tmp_path: Path) -> Run:
+    """Imports the graph into a separate store."""
+
+    def import_graph(*options: object, file: Path = graph) -> Any:
+        return run("models", "import", file, "--name", "other", "--store", tmp_path / "store", *options)
+
+    return import_graph
 
 
 def test_an_imported_model_is_added_to_the_store(import_model: Run, tmp_path: Path) -> None:
     result = import_model()
     assert result.code == 0
-    assert result.stderr == (
-        "zfscope: warning: model: the preprocessing of model 'other' version 1 is assumed from its "
-        "network's definition, since its weights file states none; if it is right, set preprocessing_assumed "
-        "to false in its model.json, otherwise correct it there\n"
-    )
+    assert "the preprocessing of model 'other' version 1 is an assumption" in result.stderr
     assert "inspect it with: zfscope models other" in result.stdout
     manifest = ModelStore(tmp_path / "store").verify("other")
     assert [label.name for label in manifest.labels] == ["class 0", "class 1", "class 2"]
-    assert manifest.provenance.source == "Imported from 'zfnet.pth', format pytorchcv"
+    assert [layer.name for layer in manifest.network.layers] == ["conv1", "relu1", "pool", "flatten", "fc"]
+    assert manifest.provenance.source == "Imported from 'small.onnx'"
     card = (tmp_path / "store" / "other" / "1" / "README.md").read_text()
-    assert "normalised before pooling" in card.replace("contrast is ", "")
+    assert "5 tensors were compared with ONNX Runtime" in card
+    assert "Weights are stored as float32." in card
+
+
+def test_the_preprocessing_is_that_of_the_options(import_model: Run, tmp_path: Path) -> None:
+    resampling = ("--resize", 40, "--interpolation", "bicubic")
+    result = import_model("--preprocessing", "tensorflow", *resampling, "--channels", "BGR")
+    assert (result.code, result.stderr) == (0, "")
+    steps = ModelStore(tmp_path / "store").manifest("other").preprocessing
+    assert (steps.short_side, steps.crop, steps.interpolation) == (40, 32, "bicubic")
+    assert (steps.channels, steps.mean, steps.std) == ("BGR", (127.5,) * 3, (127.5,) * 3)
+
+
+def test_mean_and_std_alone_state_the_preprocessing(import_model: Run, tmp_path: Path) -> None:
+    assert import_model("--mean", "10,20,30", "--std", "64").stderr == ""
+    steps = ModelStore(tmp_path / "store").manifest("other").preprocessing
+    assert (steps.mean, steps.std) == ((10.0, 20.0, 30.0), (64.0,) * 3)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--preprocessing", "keras"), "preprocessing 'keras' not found; available: torchvision, "),
+        (("--mean", "1,x"), "mean is '1,x'; expected numbers such as 123.7,116.3,103.5"),
+        (("--mean", "0.485,0.456,0.406"), "mean"),
+        (("--channels", "grey"), "channels 'grey' does not match a network of 3 input channels"),
+        (("--resize", "16"), "resize 16 is out of range"),
+        (("--size", "64"), "input 'image' is 32 x 32 pixels, not 64 x 64"),
+        (("--output", "other"), "output 'other' not found; available: probabilities"),
+    ],
+)
+def test_invalid_options_are_rejected_and_nothing_is_written(
+    import_model: Run, tmp_path: Path, options: Sequence[str], message: str
+) -> None:
+    result = import_model(*options)
+    assert (result.code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
+    assert message in result.stderr
+    assert not (tmp_path / "store").exists()
+
+
+def test_an_open_input_size_must_be_set(import_model: Run, tmp_path: Path) -> None:
+    onnx.save(small(size="side"), tmp_path / "open.onnx")
+    result = import_model(file=tmp_path / "open.onnx")
+    assert "input 'image' is of any size, (N, 3, side, side); set one with --size" in result.stderr
+    assert import_model("--size", 24, file=tmp_path / "open.onnx").code == 0
+    assert ModelStore(tmp_path / "store").manifest("other").network.input_size == 24
+
+
+def test_a_network_of_one_channel_classifies_photos(
+    import_model: Run, run: Run, photo: Path, tmp_path: Path
+) -> None:
+    onnx.save(small(channels=1, size=28), tmp_path / "grey.onnx")
+    assert import_model("--preprocessing", "unit", file=tmp_path / "grey.onnx").code == 0
+    answer = json.loads(run("classify", photo, "--store", tmp_path / "store", "--json").stdout)
+    assert len(answer["classes"]) == 3
+
+
+def test_weights_are_stored_in_half_precision_on_request(import_model: Run, tmp_path: Path) -> None:
+    import_model("--half")
+    arrays = ModelStore(tmp_path / "store").load("other").weights._arrays
+    assert arrays is not None
+    assert {array.dtype for array in arrays.values()} == {np.dtype(np.float16)}
 
 
 def test_labels_keep_the_order_of_their_lines(import_model: Run, tmp_path: Path) -> None:
@@ -90,7 +171,8 @@ def test_the_assumed_preprocessing_can_be_confirmed_in_the_manifest(
     (warning,) = json.loads(import_model("--json").stdout)["warnings"]
     assert warning["code"] == "assumed-preprocessing"
     analyzed = run(
-        "analyze", "project", photo, "--store", tmp_path / "store", "--json", "--out", tmp_path / "o"
+        *("analyze", "project", photo, "--layer", "conv1", "--json"),
+        *("--store", tmp_path / "store", "--out", tmp_path / "o"),
     )
     assert [each["code"] for each in json.loads(analyzed.stdout)["warnings"]] == ["assumed-preprocessing"]
     manifest = tmp_path / "store" / "other" / "1" / "model.json"
@@ -104,10 +186,10 @@ def test_the_assumed_preprocessing_can_be_confirmed_in_the_manifest(
 @pytest.mark.parametrize(
     ("name", "data", "message"),
     [
-        ("missing.pth", None, "' cannot be read: No such file or directory"),
-        ("text.pth", b"weights", "' is not in the format 'pytorchcv': not a state dict"),
-        ("a.pth", b"", "' is not in the format 'pytorchcv': not a state dict"),
-        ("text.safetensors", b"weights", "' is not in the format 'pytorchcv': not a safetensors file"),
+        ("missing.onnx", None, "' cannot be read: no such file"),
+        ("text.onnx", b"weights", "' cannot be imported: not an ONNX file, or truncated"),
+        ("empty.onnx", b"", "' cannot be imported: not an ONNX file: it has no graph"),
+        ("a.pth", b"PK", "export the model in torch by three lines: model.eval(); image = torch.zeros("),
     ],
 )
 def test_an_invalid_file_is_reported_in_one_line_and_nothing_is_written(
@@ -162,16 +244,9 @@ def test_an_invalid_model_name_is_rejected(import_model: Run) -> None:
 
 
 def test_weights_too_large_for_half_precision_are_rejected(import_model: Run, tmp_path: Path) -> None:
-    torch.save(narrow_state_dict(output__fc3__bias=torch.full((3,), 1e5)), tmp_path / "large.pth")
-    result = import_model(file=tmp_path / "large.pth")
+    onnx.save(small(bias=1e5), tmp_path / "large.onnx")
+    result = import_model("--half", file=tmp_path / "large.onnx")
     assert result.code == 2
     assert "values that are not finite in float16" in result.stderr
     assert not (tmp_path / "store").exists()
-
-
-def test_the_help_lists_the_formats_and_others_are_rejected(run: Run, import_model: Run) -> None:
-    shown = run("models", "import", "--help").stdout
-    assert all(f"\n    {name} " in shown for name in FORMATS)
-    result = import_model("--format", "keras")
-    assert (result.code, result.stdout) == (2, "")
-    assert result.stderr == f"zfscope: unknown format 'keras'; available: {', '.join(FORMATS)}\n"
+    assert import_model(file=tmp_path / "large.onnx").code == 0

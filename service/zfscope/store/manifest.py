@@ -186,8 +186,8 @@ def preprocessing_notices(manifest: Manifest) -> tuple[Notice, ...]:
     if not manifest.preprocessing_assumed:
         return ()
     message = (
-        f"the preprocessing of {manifest.title} is assumed from its network's definition, since its weights "
-        f"file states none; if it is right, set preprocessing_assumed to false in its {MANIFEST}, otherwise "
-        "correct it there"
+        f"the preprocessing of {manifest.title} is an assumption, since none was stated when it was "
+        f"imported; if it is right, set preprocessing_assumed to false in its {MANIFEST}; otherwise import "
+        "the model again with --preprocessing"
     )
     return (Notice("assumed-preprocessing", message, "model"),)

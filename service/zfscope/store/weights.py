@@ -13,6 +13,8 @@ from zfscope.networks.layer import Shape
 from zfscope.networks.spec import NetworkSpec, tensor_shapes
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from zfscope.networks.network import Network
 
 # Key of the mean image, stored with the weights. It cannot clash: keys of layers contain a dot.
@@ -92,7 +94,11 @@ def pack_weights(
     Raises ValueError if a weight is not finite in that precision.
     """
     arrays: dict[str, NDArray[Any]] = {
-        name: tensor.detach().float().cpu().contiguous().numpy().astype(precision, copy=False)
+        name: (tensor.half() if precision == "float16" else tensor.float())
+        .detach()
+        .cpu()
+        .contiguous()
+        .numpy()
         for name, tensor in network.layers.state_dict().items()
     }
     for name, array in arrays.items():
@@ -100,6 +106,12 @@ def pack_weights(
     if mean_image is not None:
         arrays[MEAN_IMAGE] = np.ascontiguousarray(mean_image, np.float32)
     return safetensors.numpy.save(arrays)
+
+
+def _as_stored(tensor: "Tensor", precision: Precision) -> NDArray[np.floating[Any]]:
+    converted = tensor.half() if precision == "float16" else tensor.float()
+    array: NDArray[np.floating[Any]] = converted.detach().cpu().contiguous().numpy()
+    return array
 
 
 def unpack_weights(data: bytes, spec: NetworkSpec) -> tuple[Weights, NDArray[np.float32] | None]:

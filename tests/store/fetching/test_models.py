@@ -11,12 +11,11 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from tests.store.fetching.conftest import Publish
 from tests.store.fetching.test_squeezenet import arrays_of, reference
 from tests.store.importing.conftest import Outputs, assert_layers_agree, photos, seeded
-from tests.store.importing.test_torchvision_alexnet import AlexNet
 from zfscope.errors import FetchFailed, InputError, NotFound
 from zfscope.store import ModelStore
 from zfscope.store.fetching import FETCHABLE, fetch, models
@@ -24,6 +23,29 @@ from zfscope.store.fetching.alexnet import alexnet_weights
 
 SQUEEZENET, ALEXNET = "squeezenet-imagenet", "alexnet-imagenet"
 NAMES = ["tench", "goldfish", "shark"]
+
+
+class AlexNet(nn.Module):
+    """torchvision's `alexnet`, with narrower fully connected layers."""
+
+    def __init__(self, *, classes: int = 5, hidden: int = 32) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            *(nn.Conv2d(3, 64, 11, stride=4, padding=2), nn.ReLU(), nn.MaxPool2d(3, 2)),
+            *(nn.Conv2d(64, 192, 5, padding=2), nn.ReLU(), nn.MaxPool2d(3, 2)),
+            *(nn.Conv2d(192, 384, 3, padding=1), nn.ReLU()),
+            *(nn.Conv2d(384, 256, 3, padding=1), nn.ReLU()),
+            *(nn.Conv2d(256, 256, 3, padding=1), nn.ReLU(), nn.MaxPool2d(3, 2)),
+        )
+        self.avgpool = nn.AdaptiveAvgPool2d((6, 6))
+        self.classifier = nn.Sequential(
+            *(nn.Dropout(), nn.Linear(256 * 6 * 6, hidden), nn.ReLU()),
+            *(nn.Dropout(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, classes)),
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        scores: Tensor = self.classifier(self.avgpool(self.features(images)).flatten(1))
+        return scores
 
 
 def paired(arrays: dict[str, NDArray[np.float32]]) -> dict[str, list[NDArray[np.float32]]]:
@@ -155,7 +177,8 @@ def test_an_existing_model_is_not_fetched_again(publish: Publish, tmp_path: Path
 
 def test_an_unknown_model_is_reported_with_the_available_ones(tmp_path: Path) -> None:
     with pytest.raises(
-        NotFound, match="'vgg' cannot be fetched; available: squeezenet-imagenet, alexnet-imagenet"
+        NotFound,
+        match="'vgg' cannot be fetched; available: squeezenet-imagenet, efficientnet-lite0-imagenet, alexnet-imagenet",
     ):
         fetch("vgg", tmp_path)
 

@@ -16,10 +16,11 @@ _DOMAINS = ("", "ai.onnx")
 _CHECKPOINTS = (".pth", ".pt", ".ckpt", ".bin", ".safetensors", ".npz", ".h5", ".keras", ".caffemodel")
 _CHECKPOINT_HEADS = (b"PK", b"\x80\x02")
 
-_EXPORT = """not an ONNX file but weights, without their network; export the model with torch:
-    model.eval()
-    image = torch.zeros(1, 3, 224, 224)
-    torch.onnx.export(model, (image,), "model.onnx", dynamo=False)"""
+_EXPORT = (
+    "not an ONNX file but weights, without their network; export the model in torch by three lines: "
+    "model.eval(); image = torch.zeros(1, 3, 224, 224); "
+    'torch.onnx.export(model, (image,), "model.onnx", dynamo=False)'
+)
 
 _CONTROL_FLOW = ("If", "Loop", "Scan", "SequenceMap")
 
