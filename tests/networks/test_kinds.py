@@ -33,6 +33,7 @@ MAY_NAME_KINDS = (
     "service/zfscope/engine/backward.py",
     "service/zfscope/runtimes/onnx/nodes.py",
     "service/zfscope/networks/alexnet.py",
+    "service/zfscope/networks/efficientnet_lite.py",
     "service/zfscope/networks/squeezenet.py",
     "service/zfscope/networks/zfnet.py",
     "service/zfscope/store/importing/",

@@ -178,7 +178,7 @@ def test_an_existing_model_is_not_fetched_again(publish: Publish, tmp_path: Path
 def test_an_unknown_model_is_reported_with_the_available_ones(tmp_path: Path) -> None:
     with pytest.raises(
         NotFound,
-        match="'vgg' cannot be fetched; available: squeezenet-imagenet, efficientnet-lite0-imagenet, alexnet-imagenet",
+        match=f"'vgg' cannot be fetched; available: {', '.join(FETCHABLE)}",
     ):
         fetch("vgg", tmp_path)
 
