@@ -309,8 +309,7 @@ def test_fewer_than_two_photos_or_too_many_are_rejected(
     error = call_error(AnalysisServiceStub(channel).Correspond, request(*[photo] * count))
 
     assert (error.code, error.field) == (INVALID, "images")
-    noun = "photo" if count == 1 else "photos"
-    assert error.message == f"images: {count} {noun}; 'correspond' takes 2 to 32"
+    assert error.message == f"images: {count} photo{'s' * (count != 1)}; 'correspond' takes 2 to 32"
 
 
 def test_the_error_names_a_missing_photo(
