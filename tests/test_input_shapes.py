@@ -32,6 +32,7 @@ from zfscope.images.preprocess import prepare
 from zfscope.inference import inference_pb2 as pb
 from zfscope.inference.inference_pb2_grpc import GRPCInferenceServiceStub
 from zfscope.results import Picture
+from zfscope.scan import open_index
 from zfscope.server.settings import Settings
 from zfscope.store import Model, ModelStore
 
@@ -263,6 +264,20 @@ def test_a_gallery_shows_every_map(name: str, folders: tuple[Path, Path], tmp_pa
     (tiles,) = (tmp_path / "conv2").glob("0-projections.*")
     colours = np.asarray(Image.open(tiles).convert("RGB"))
     assert bool((colours == colours[..., :1]).all()) == (planes_of(name)[0] == 1)
+
+
+def test_onnx_runtime_finds_the_same_photos(
+    name: str, model: Model, folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    store, photos = folders
+    arguments = ["index", photos, "--model", name, "--store", store, "--layers", "conv2", "--out", tmp_path]
+    result = CliRunner().invoke(app, list(map(str, arguments)))
+    assert result.exit_code == 0, result.output
+    expected = open_index(model, "photos")
+    found = open_index(model, "photos", folder=tmp_path)
+    for number in range(6):
+        values = [record.value for record in expected.records("conv2", number)]
+        assert [record.value for record in found.records("conv2", number)] == pytest.approx(values, rel=1e-3)
 
 
 def test_accuracy_is_measured(name: str, model: Model, folders: tuple[Path, Path], tmp_path: Path) -> None:
