@@ -112,6 +112,47 @@ def test_a_trained_model_is_added_to_the_store(validated: FinishedTraining) -> N
     assert [checkpoint.epoch for checkpoint in manifest.checkpoints] == [1]
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ["--network", "zfnet"],
+            "--network zfnet cannot be combined with --from: the network is that of 'brief'",
+        ),
+        (["--hidden", 4], "--hidden 4 cannot be combined with --from: the network is that of 'brief'"),
+        (["--recipe", "modern"], "recipe 'modern' has mean = \"channels\", but a tuned model keeps its"),
+        (["--from", "other"], "model 'other' not found; available: brief"),
+        (["--from", "brief:2"], "model 'brief' has no version 2; available: 1"),
+        (["--from", "brief:x"], "--from: 'brief:x' is not a valid model; use NAME or NAME:VERSION"),
+    ],
+)
+def test_options_that_do_not_suit_fine_tuning_are_rejected(
+    validated: FinishedTraining, tmp_path: Path, options: list[object], message: str
+) -> None:
+    always = ["--from", "brief", "--store", validated.root / "trained", "--out", tmp_path / "run"]
+    result = invoke("train", validated.root / "photos", *always, *options, env={})
+    assert (result.code, result.stdout) == (2, "")
+    assert message in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_model_of_the_store_is_fine_tuned(validated: FinishedTraining, tmp_path: Path) -> None:
+    """The network of the model is kept, with scores for the classes of the data."""
+    photos, store = validated.root / "photos", validated.root / "trained"
+    (tmp_path / "tuned" / "photos").mkdir(parents=True)
+    for name in ("n01", "n02", "n03"):
+        (tmp_path / "tuned" / "photos" / name).symlink_to(photos / ("n01" if name == "n03" else name))
+    data, out = tmp_path / "tuned" / "photos", tmp_path / "run"
+    options = ["--epochs", 1, "--out", out, "--store", store, "--json"]
+    result = invoke("train", data, "--from", "brief:1", *options, env={})
+    assert result.code == 0, result.stderr
+    assert json.loads(result.stdout)["model"] == "brief-photos"
+    source, tuned = ModelStore(store).load("brief"), ModelStore(store).load("brief-photos")
+    assert [layer.name for layer in tuned.spec.layers] == [layer.name for layer in source.spec.layers]
+    assert [label.id for label in tuned.labels] == ["n01", "n02", "n03"]
+    assert (tuned.preprocessing, tuned.manifest.provenance.recipe) == (source.preprocessing, "fine-tune")
+
+
 def test_each_epoch_prints_a_line_to_stderr(validated: FinishedTraining) -> None:
     warning, line, *_ = validated.result.stderr.splitlines()
     assert warning.startswith(
@@ -151,7 +192,8 @@ def test_an_existing_run_is_resumed(plain: FinishedTraining) -> None:
         (["--classes", "3"], "has 2 classes, but classes is set to 3"),
         (["--classes", "many"], "classes: 'many' is not a whole number"),
         (["--checkpoints", "1,x"], "checkpoints: 'x' is not a whole number"),
-        (["--recipe", "best"], "recipe 'best' not found; available: modern, paper"),
+        (["--recipe", "best"], "recipe 'best' not found; available: fine-tune, modern, paper"),
+        (["--recipe", "fine-tune"], "recipe 'fine-tune' fine-tunes a model, but none is given; name it with"),
         (["--labels", "nowhere.txt"], "labels 'nowhere.txt' cannot be read"),
         (["--name", "No/name"], "name 'No/name' must match"),
         (["--checkpoints", "1,2"], "checkpoints contains epoch 2; allowed: 1 to 1"),

@@ -25,7 +25,7 @@ from zfscope.store import Label, Manifest, Model, Provenance, Weights
 ROOT = Path(__file__).parents[2]
 
 # Modules that may refer to kinds: the classes, the tables (with the arithmetic of one row), architectures
-# (lists of layers), and importers (converters of other formats).
+# (lists of layers) and their class scores, and importers (converters of other formats).
 MAY_NAME_KINDS = (
     "service/zfscope/networks/layers.py",
     "service/zfscope/networks/forward.py",
@@ -34,6 +34,7 @@ MAY_NAME_KINDS = (
     "service/zfscope/runtimes/onnx/nodes.py",
     "service/zfscope/networks/alexnet.py",
     "service/zfscope/networks/efficientnet_lite.py",
+    "service/zfscope/networks/head.py",
     "service/zfscope/networks/squeezenet.py",
     "service/zfscope/networks/zfnet.py",
     "service/zfscope/store/fetching/alexnet.py",

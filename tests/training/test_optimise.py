@@ -3,7 +3,9 @@
 import pytest
 import torch
 
-from zfscope.networks.network import Network
+from tests.support.random_networks import random_spec
+from zfscope.networks.head import replace_head
+from zfscope.networks.network import Network, build
 from zfscope.training.optimise import has_bfloat16, learning_rate, make_optimizer, plateaus, train_step
 from zfscope.training.recipe import Recipe
 
@@ -21,6 +23,24 @@ def test_the_plateau_schedule_divides_by_ten_after_three_epochs_without_progress
     assert learning_rate(plateau, 6, 10, [30, 20, 20, 20]) == pytest.approx(0.001)
     assert plateaus([30, 20, 20, 20, 20, 20, 20]) == 2
     assert plateaus([30, 20, 20, 31, 20, 20]) == 0
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_every_kind_of_layer_can_be_trained_in_half_precision(recipe: Recipe, seed: int) -> None:
+    network = build(replace_head(random_spec(seed), 3).spec, generator=torch.Generator().manual_seed(seed))
+    generator = torch.Generator().manual_seed(seed)
+    batch = torch.randn(2, *network.shapes["input"], generator=generator), torch.arange(2)
+    loss = train_step(
+        network,
+        make_optimizer(network, recipe),
+        batch,
+        recipe=recipe,
+        rate=0.01,
+        dropout=generator,
+        half=True,
+    )
+    assert loss > 0
+    assert all(parameter.grad is not None for parameter in network.parameters())
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])

@@ -75,7 +75,7 @@ def test_the_papers_recipe_trains_with_a_mean_image(settings: TrainingSettings, 
         (
             {"recipe": "small.toml"},
             InputError,
-            "photos of 48 pixels are too small for the network: layer 'pool5' reads",
+            "photos of 48 pixels do not fit the network: layer 'pool5' reads",
         ),
     ],
 )

@@ -64,12 +64,9 @@ def compare(
       zfscope compare a.jpg b.jpg --models zfnet-a:1,zfnet-a:2 --json
     """
     first, *others = [name.strip() for name in models.split(",")]
-    name, _, version = first.partition(":")
     if indexes is not None and not index:
         raise InputError("--indexes requires --index NAME", field="index")
-    if version and not version.isdecimal():
-        message = f"--models: '{first}' is not a valid model; use NAME or NAME:VERSION"
-        raise InputError(message, field="models")
+    name, version = opt.model_reference(first, "models")
     selection = select_photos(photos)
     print_data_warnings(selection.warnings)
     run.analyze(
@@ -81,7 +78,7 @@ def compare(
         more=selection.used.as_object(),
         stage="models",
         model=name,
-        version=int(version) if version else None,
+        version=version,
     )
 
 

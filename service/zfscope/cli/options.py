@@ -97,6 +97,15 @@ def split_names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
+def model_reference(text: str, option: str) -> tuple[str, int | None]:
+    """Return name and version of `NAME` or `NAME:VERSION`. option: name of the option, for the error."""
+    name, colon, version = text.partition(":")
+    if not name or (colon and not (version.isascii() and version.isdecimal())):
+        message = f"--{option}: '{text}' is not a valid model; use NAME or NAME:VERSION"
+        raise InputError(message, field=option)
+    return name, int(version) if version else None
+
+
 def numbers_option(name: str, text: str, example: str) -> Parameter:
     """Return an option for comma-separated numbers; its value is None if it lists none.
 

@@ -20,6 +20,7 @@ from zfscope.errors import InputError
 from zfscope.text import printable
 
 if TYPE_CHECKING:
+    from zfscope.store import Model
     from zfscope.training.decoded import DecodedPhotos
     from zfscope.training.labelled import LabelledPhotos
     from zfscope.training.session import TrainingSession
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 RUNS = Path("runs")
 DEFAULT_CHECKPOINTS = "1,2,5,10,20"
+DEFAULT_NETWORK, DEFAULT_HIDDEN = "zfnet", 4096
 
 
 def train(
@@ -42,16 +44,36 @@ def train(
         Path | None,
         typer.Option(metavar="DATA", help="Labelled photos to measure the accuracy on after each epoch."),
     ] = None,
+    source: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            metavar="MODEL[:VERSION]",
+            help="Fine-tune this model of the store: its network, weights and preprocessing are taken; its "
+            "class scores are replaced.",
+        ),
+    ] = "",
     network: Annotated[
-        str, typer.Option(metavar="NAME", help="Network architecture: zfnet, zfnet-b or alexnet.")
-    ] = "zfnet",
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Network architecture: zfnet, zfnet-b or alexnet.  [default: zfnet]"
+        ),
+    ] = None,
     classes: Annotated[
         str, typer.Option(metavar="auto|N", help="Expected number of classes; auto accepts any.")
     ] = "auto",
-    hidden: Annotated[int, typer.Option(metavar="N", min=1, help="Number of units in fc6 and fc7.")] = 4096,
+    hidden: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Number of units in fc6 and fc7.  [default: 4096]"),
+    ] = None,
     recipe: Annotated[
-        str, typer.Option(metavar="NAME|FILE", help="Training recipe: modern, paper, or a .toml file.")
-    ] = "modern",
+        str,
+        typer.Option(
+            metavar="NAME|FILE",
+            help="Training recipe: modern, paper, fine-tune, or a .toml file.  "
+            "[default: modern; with --from: fine-tune]",
+        ),
+    ] = "",
     epochs: Annotated[int, typer.Option(metavar="N", min=1, help="Number of training epochs.")] = 60,
     checkpoints: Annotated[
         str,
@@ -66,7 +88,7 @@ def train(
         ),
     ] = None,
     name: Annotated[
-        str, typer.Option(metavar="NAME", help="Name of the model.  [default: NETWORK-DATA]")
+        str, typer.Option(metavar="NAME", help="Name of the model.  [default: NETWORK-DATA or MODEL-DATA]")
     ] = "",
     out: Annotated[
         Path | None,
@@ -84,16 +106,19 @@ def train(
 ) -> None:
     """Train a network and add it to the model store.
 
-    Repeat the command to resume an interrupted run.
+    With --from, fine-tune a model of the store. Repeat the command to resume an interrupted run.
 
     \b
     Examples:
       zfscope train photos/train --validation photos/val --epochs 20
+      zfscope train photos/train --from zfnet-imagenette --epochs 5 --name mine
       zfscope train photos/train --network alexnet --recipe paper --checkpoints 1,10,70 --epochs 70
     """
     from zfscope.training.settings import TrainingSettings
 
-    title = name or f"{network}-{plain_name(data)}"
+    tuned = _tuned_model(source, store, network, hidden)
+    network = network or DEFAULT_NETWORK
+    title = name or f"{tuned.name if tuned else network}-{plain_name(data)}"
     settings = TrainingSettings(
         data=data,
         out=out or RUNS / title,
@@ -101,7 +126,8 @@ def train(
         validation=validation,
         network=network,
         classes=None if classes == "auto" else _number(classes, "classes"),
-        hidden=hidden,
+        hidden=hidden or DEFAULT_HIDDEN,
+        source=tuned,
         recipe=recipe,
         epochs=epochs,
         checkpoints=_epochs(checkpoints, epochs),
@@ -117,6 +143,20 @@ def train(
     else:
         echo(f"Model written to {folder}; inspect it with: zfscope models {title} --store {store}")
         echo(f"{photos_text(session)}.")
+
+
+def _tuned_model(source: str, store: Path, network: str | None, hidden: int | None) -> "Model | None":
+    """Load the model of --from. Raises InputError for options that describe another network."""
+    if not source:
+        return None
+    for option, value in (("network", network), ("hidden", hidden)):
+        if value is not None:
+            message = f"--{option} {value} cannot be combined with --from: the network is that of '{source}'"
+            raise InputError(f"{message}; remove one of the two", field=option)
+    from zfscope.store import ModelStore
+
+    name, version = opt.model_reference(source, "from")
+    return ModelStore(store).load(name, version)
 
 
 def _train(settings: "TrainingSettings", store: Path) -> "tuple[TrainingSession, Path]":

@@ -69,6 +69,11 @@ class Layer(BaseModel):
         """Fraction of units that training sets to zero; None for layers without dropout."""
         return None
 
+    @property
+    def rectifies(self) -> bool:
+        """Whether the layer replaces negative values by zero."""
+        return False
+
     def output_shape(self, sources: Sequence[Shape]) -> Shape:
         """Return the output shape. Raises ValueError, naming the layer, for incompatible inputs."""
         return sources[0]

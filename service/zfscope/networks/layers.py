@@ -147,6 +147,10 @@ class ReLU(Layer):
 
     kind: Literal["relu"] = "relu"
 
+    @property
+    def rectifies(self) -> bool:
+        return True
+
 
 class Clip(Layer):
     """Clipping to low..high, either of them None for no bound. The default, 0..6, is ReLU6."""
@@ -160,6 +164,10 @@ class Clip(Layer):
         if self.low is not None and self.high is not None and self.low >= self.high:
             raise ValueError(f"layer '{self.name}': low {self.low} must be less than high {self.high}")
         return self
+
+    @property
+    def rectifies(self) -> bool:
+        return self.low == 0
 
 
 Function = Literal[

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from zfscope.networks.forward import FORWARD, Weights
 from zfscope.networks.layer import Layer, Shape
+from zfscope.networks.resize import fitted, needs_own_size
 from zfscope.networks.spec import INPUT, NetworkSpec, shapes
 
 
@@ -83,16 +84,15 @@ class Network(nn.Module):
     ) -> Tensor:
         """Return class scores (N, classes) of preprocessed images (N, 3, H, W).
 
-        resize_maps: accept images of other sizes, and resize the last maps to the size that the fully
-        connected layers require. dropout: generator of dropout masks; None for no dropout. Both are used by
-        training.
+        resize_maps: accept images of other sizes. Pooling over whole maps covers maps of any size; otherwise
+        the last maps are resized to the size that the fully connected layers require. dropout: generator of
+        dropout masks; None for no dropout. Both are used by training.
         """
         known = {INPUT: images}
         for layer in self.spec.layers:
             inputs = [known[name] for name in self._sources[layer.name]]
-            if resize_maps and len(self.shapes[layer.name]) == 1:
-                inputs = [self._resized(inputs[0], layer)]
-            known[layer.name] = self._step(layer, inputs, dropout)
+            step, inputs = self._fitted(layer, inputs) if resize_maps else (layer, inputs)
+            known[layer.name] = self._step(step, inputs, dropout)
             self._release(known, layer)
         return known[layer.name]
 
@@ -104,16 +104,24 @@ class Network(nn.Module):
     def _source_shape(self, layer: Layer) -> Shape:
         return self.shapes[self._sources[layer.name][0]]
 
-    def _resized(self, source: Tensor, layer: Layer) -> Tensor:
-        grid = self._source_shape(layer)[1:]
-        if source.shape[2:] == grid:
-            return source
-        return F.interpolate(source, size=grid, mode="bilinear", align_corners=False)
+    def _fitted(self, layer: Layer, inputs: list[Tensor]) -> tuple[Layer, list[Tensor]]:
+        """Return the layer and its inputs for images of another size."""
+        own = [self.shapes[name] for name in self._sources[layer.name]]
+        if needs_own_size(layer, own[0], self.shapes[layer.name]):
+            return layer, [_resized(x, shape) for x, shape in zip(inputs, own, strict=True)]
+        return fitted(layer, own[0], tuple(inputs[0].shape[1:])), inputs
 
     def _release(self, known: dict[str, Tensor], layer: Layer) -> None:
         for name in set(self._sources[layer.name]):
             if self._last_reader[name] == layer.name:
                 del known[name]
+
+
+def _resized(x: Tensor, shape: Shape) -> Tensor:
+    """Return maps, (N, C, H, W), resized to the rows and columns of `shape`; vectors are returned as is."""
+    if x.shape[2:] == shape[1:]:
+        return x
+    return F.interpolate(x, size=shape[1:], mode="bilinear", align_corners=False)
 
 
 def apply_dropout(x: Tensor, rate: float, generator: torch.Generator) -> Tensor:

@@ -80,9 +80,13 @@ class RecordedAccuracy(_ManifestPart):
 
 
 class Provenance(_ManifestPart):
-    """Origin of the weights; unknown fields are empty."""
+    """Origin of the weights; unknown fields are empty.
+
+    tuned_from: name, version and hash of the weights of the model that training started from.
+    """
 
     source: str
+    tuned_from: str = ""
     data: str = ""
     data_licence: str = ""
     recipe: str = ""

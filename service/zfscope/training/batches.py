@@ -68,7 +68,8 @@ class Batches:
             photo = normalise(extract_crops(square, at, steps.crop), steps, self.mean_image, at=at)
         else:
             size, area = phase.size or steps.crop, (phase.smallest_crop, phase.largest_crop)
-            photo = normalise(random_crop(square, size, area, generator, steps.resampling), steps)
+            cropped = random_crop(square, size, area, generator, steps.resampling)
+            photo = normalise(cropped, steps, self.mean_image)
         return photo[..., ::-1] if generator.random() < 0.5 else photo
 
 

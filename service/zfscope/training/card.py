@@ -21,6 +21,7 @@ def model_card(manifest: Manifest, history: Sequence[Mapping[str, float]], check
             f"{provenance.data}; {len(manifest.labels)} classes: {labels}.\n",
             f"Licence of the data: {provenance.data_licence or 'not stated'}.\n",
             "## Training\n",
+            *([f"Fine-tuned from {provenance.tuned_from}.\n"] if provenance.tuned_from else []),
             f"`zfscope train`, recipe `{provenance.recipe}`, {provenance.epochs} epochs, "
             f"finished on {provenance.date}; metrics of every epoch are in `history.json`, curves in "
             "`history.png`.\n",
@@ -31,6 +32,7 @@ def model_card(manifest: Manifest, history: Sequence[Mapping[str, float]], check
             f"{last['lost_filters']:.1f} % are dead or noise.\n",
             "## Limits\n",
             "The model has only these classes: a photo of anything else is still assigned to one of them.\n",
+            *([f"Licence of the weights: {provenance.licence}.\n"] if provenance.licence else []),
         ]
     )
 

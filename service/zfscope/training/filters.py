@@ -7,12 +7,15 @@ from torch import Tensor
 
 from zfscope.engine import trace
 from zfscope.networks.network import Network
+from zfscope.networks.spec import NetworkSpec
 from zfscope.rounding import rounding
 
 # A filter above this roughness counts as noise: white noise has 1, AlexNet's median is 0.37.
 NOISE_ROUGHNESS = 0.9
 # A filter counts as dead if its RMS is below this fraction of the layer's median.
 DEAD_SHARE = 0.05
+# Number of photos traced together: a trace keeps the output of every layer.
+_TRACED_AT_ONCE = 8
 
 
 @torch.no_grad()
@@ -74,13 +77,24 @@ def filter_report(network: Network) -> dict[str, float]:
 
 
 def dead_maps(network: Network, images: Tensor) -> dict[str, float]:
-    """Return the percentage of dead maps of each convolutional layer, by `dead_conv1` and so on.
+    """Return the percentage of dead maps of each rectified convolutional layer, by `dead_conv1` and so on.
 
-    images: (N, 3, H, W), normalised. A map is dead if none of the images activates it. A network may classify
+    images: (N, C, H, W), normalised. A map is dead if none of the images activates it. A network may classify
     well with the few maps that are left, but projections through them show only dots.
     """
-    traced = trace(network, images)
-    return {
-        f"dead_{name}": 100 * (traced.outputs[name].amax((0, 2, 3)) <= 0).float().mean().item()
-        for name in network.spec.convolutions
-    }
+    layers = _rectified_convolutions(network.spec)
+    if not layers:
+        return {}
+    active: dict[str, Tensor] = {}
+    for start in range(0, len(images), _TRACED_AT_ONCE):
+        traced = trace(network, images[start : start + _TRACED_AT_ONCE], until=layers[-1])
+        for name in layers:
+            responses = traced.outputs[name].amax((0, 2, 3)) > 0
+            active[name] = active[name] | responses if name in active else responses
+    return {f"dead_{name}": 100 * (~active[name]).float().mean().item() for name in layers}
+
+
+def _rectified_convolutions(spec: NetworkSpec) -> list[str]:
+    """Return the convolutional layers whose maps are rectified by the layer that reads them."""
+    rectified = {spec.sources[layer.name][0] for layer in spec.layers if layer.rectifies}
+    return [name for name in spec.convolutions if name in rectified]

@@ -1,7 +1,7 @@
 """The optimiser, its learning rate, and a training step."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor
@@ -16,13 +16,25 @@ PATIENCE = 3
 DIVISOR = 10.0
 
 
-def make_optimizer(network: Network, recipe: Recipe) -> torch.optim.Optimizer:
-    """Return the recipe's optimiser; weight decay does not apply to biases."""
-    weights = [filters.weight for filters in network.filters.values()]
-    biases = [filters.bias for filters in network.filters.values() if filters.bias is not None]
+def make_optimizer(
+    network: Network, recipe: Recipe, new_layers: Collection[str] = ()
+) -> torch.optim.Optimizer:
+    """Return the recipe's optimiser; weight decay does not apply to biases and weights per map.
+
+    new_layers: layers whose learning rate is multiplied by the recipe's `new_layer_rate`.
+    """
     groups = [
-        {"params": weights, "weight_decay": recipe.weight_decay, "share": 1.0},
-        {"params": biases, "weight_decay": 0.0, "share": recipe.bias_rate},
+        {"params": parameters, "weight_decay": decay, "share": rate * new}
+        for layers, new in (
+            ([layer for name, layer in network.filters.items() if name not in new_layers], 1.0),
+            ([layer for name, layer in network.filters.items() if name in new_layers], recipe.new_layer_rate),
+        )
+        for parameters, decay, rate in (
+            ([layer.weight for layer in layers if layer.weight.dim() > 1], recipe.weight_decay, 1.0),
+            ([layer.weight for layer in layers if layer.weight.dim() == 1], 0.0, 1.0),
+            ([layer.bias for layer in layers if layer.bias is not None], 0.0, recipe.bias_rate),
+        )
+        if parameters
     ]
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum)
@@ -75,7 +87,7 @@ def train_step(
     optimizer.step()
     if recipe.centre_filters:
         centre_filters(network)
-    if recipe.filter_rms is not None:
+    if recipe.filter_rms:
         renormalise(network, recipe.filter_rms)
     return float(loss.detach())
 

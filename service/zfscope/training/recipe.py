@@ -42,11 +42,12 @@ class Phase(BaseModel):
 class Recipe(BaseModel):
     """The settings of a training run; see `recipes/` for the named recipes.
 
-    filter_rms: convolutional filters with a larger RMS are scaled down to it (Sec 3); None disables this.
+    filter_rms: convolutional filters with a larger RMS are scaled down to it (Sec 3); 0 disables this.
     centre_filters: subtract the mean of convolutional filters, except the first layer's, after each step.
-    bias_rate: learning rate of biases, as a multiple of that of weights.
+    bias_rate: learning rate of biases, as a multiple of that of weights. new_layer_rate: learning rate of the
+    new class scores of a tuned model, as a multiple of that of its other layers.
     mean: subtract the pixelwise mean of all training photos (`image`, Sec 3), or ImageNet's mean colour
-    (`channels`).
+    (`channels`); `model`: fine-tune a model with its own preprocessing.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -60,10 +61,11 @@ class Recipe(BaseModel):
     schedule: Literal["plateau", "cosine"]
     batch: PositiveInt
     label_smoothing: Share = 0.0
-    filter_rms: PositiveFloat | None = 0.1
+    filter_rms: float = Field(default=0.1, ge=0)
     centre_filters: bool = False
     bias_rate: PositiveFloat = 1.0
-    mean: Literal["image", "channels"]
+    new_layer_rate: PositiveFloat = 1.0
+    mean: Literal["image", "channels", "model"]
     crop: Literal["ten", "random"]
     phases: tuple[Phase, ...] = (Phase(),)
     initial_deviation: dict[str, PositiveFloat] = {}

@@ -3,24 +3,24 @@
 import json
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from safetensors.torch import save
 
 from zfscope.errors import InputError
 from zfscope.files import make_folder, replacing, write_file
 from zfscope.networks.network import Network
-from zfscope.networks.spec import NetworkSpec
+from zfscope.networks.spec import NetworkSpec, convolutional_part, tensor_shapes
 from zfscope.training.batches import Batches
 from zfscope.training.evaluate import MeasuredAccuracy
 from zfscope.training.filters import dead_maps, filter_report
 from zfscope.training.optimise import has_bfloat16, learning_rate, make_optimizer, train_step
-from zfscope.training.recipe import Phase
+from zfscope.training.recipe import Phase, Recipe
 
 SAVE_EVERY_S = 300.0
 # Key of the class names, as JSON, in a run's identity.
@@ -29,6 +29,8 @@ LABELS = "labels"
 WATCHED_PHOTOS = 64
 # A loss within this fraction of ln(classes) after an epoch counts as no progress.
 PLATEAU_MARGIN = 0.02
+
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
 @dataclass
@@ -69,14 +71,16 @@ class TrainingRun:
         epochs: int,
         *,
         data: Mapping[str, str] | None = None,
+        new_layers: Collection[str] = (),
     ) -> None:
         """Create the folder of the run.
 
-        data: identity of photos and classes; a saved run is resumed only if it is unchanged.
+        data: identity of photos, classes and tuned model; a saved run is resumed only if it is unchanged.
+        new_layers: layers of a tuned model that are trained with the rate of new layers.
         """
         self.folder, self.network, self.batches, self.epochs = folder, network, batches, epochs
         self._data = dict(data or {})
-        self.optimizer = make_optimizer(network, batches.recipe)
+        self.optimizer = make_optimizer(network, batches.recipe, new_layers)
         self.progress = TrainingProgress()
         self._device = next(network.parameters()).device
         make_folder(folder / "checkpoints")
@@ -147,7 +151,7 @@ class TrainingRun:
         return InputError(message, field="out")
 
     def _check_identity(self, saved: Mapping[str, Any]) -> None:
-        own, saved = self._identity, {**saved, "network": _fingerprint(saved.get("network"))}
+        own, saved = self._identity, _current_form(saved)
         # Older versions did not save the identity of the photos.
         comparable = [name for name in own if name in saved or name not in self._data]
         differing = [
@@ -265,11 +269,11 @@ class TrainingRun:
         return row
 
     def _keep_checkpoint(self) -> None:
-        conv = self.network.spec.convolutions
+        kept = tensor_shapes(convolutional_part(self.network.spec))
         tensors = {
             name: value.half().contiguous().cpu()
             for name, value in self.network.layers.state_dict().items()
-            if name.rpartition(".")[0] in conv
+            if name in kept
         }
         name = f"epoch-{self.progress.epoch:03}.safetensors"
         write_file(self.folder / "checkpoints" / name, save(tensors), durable=True)
@@ -284,12 +288,24 @@ class TrainingRun:
             )
 
 
-def _fingerprint(network: Any) -> Any:
-    """Return the fingerprint of a saved network; older versions saved the whole spec as JSON."""
+def _current_form(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a saved identity as this version writes it.
+
+    Older versions saved the whole network as JSON, and recipes without fields that were added since.
+    """
+    return {
+        **identity,
+        "network": _converted(identity.get("network"), NetworkSpec, lambda spec: spec.fingerprint),
+        "recipe": _converted(identity.get("recipe"), Recipe, lambda recipe: recipe.model_dump_json()),
+    }
+
+
+def _converted(saved: Any, kind: type[_Model], convert: Callable[[_Model], str]) -> Any:
+    """Return the converted JSON of a model; anything else is returned unchanged."""
     try:
-        return NetworkSpec.model_validate_json(network).fingerprint
+        return convert(kind.model_validate_json(saved))
     except ValidationError:
-        return network
+        return saved
 
 
 def _difference(name: str, before: Any, now: Any) -> str:

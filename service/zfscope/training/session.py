@@ -6,19 +6,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-import torch
 from pydantic import ValidationError
 
 from zfscope.datasets.names import as_unicode, quoted, similar_classes
 from zfscope.errors import InputError
 from zfscope.files import LOCK, folder_for_files, locked, write_file
 from zfscope.images.curves import plot_history
-from zfscope.images.preprocess import MeanImage, Preprocessing
-from zfscope.networks import NETWORKS
-from zfscope.networks.network import Network, initialise
-from zfscope.networks.spec import NetworkSpec, shapes
+from zfscope.images.preprocess import MeanImage
+from zfscope.networks.network import Network
 from zfscope.store import Label, Manifest, Provenance, RecordedAccuracy, write_model
-from zfscope.store.weights import pack_weights, unpack_weights
+from zfscope.store.weights import Precision, pack_weights, unpack_weights
 from zfscope.store.write import check_writable
 from zfscope.training.batches import Batches, mean_image
 from zfscope.training.card import model_card
@@ -32,12 +29,12 @@ from zfscope.training.data_checks import (
 from zfscope.training.decoded import DecodedPhotos, cached_photos
 from zfscope.training.evaluate import MeasuredAccuracy, evaluate
 from zfscope.training.labelled import LabelledPhotos, check_filled, read_folder
-from zfscope.training.recipe import Recipe, load_recipe
+from zfscope.training.recipe import load_recipe
 from zfscope.training.run import LABELS, TrainingCallbacks, TrainingRun
 from zfscope.training.settings import TrainingSettings, check_settings
+from zfscope.training.start import initial_network, training_start
 from zfscope.validation import first_fault
 
-IMAGENET_MEAN, IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 # Maximum number of skipped photos with a warning each.
 _MAX_NAMED = 10
 Advance = Callable[[int], None]
@@ -64,15 +61,17 @@ class TrainingSession:
         """
         check_settings(settings)
         self.settings = settings
-        self.recipe = load_recipe(settings.recipe)
+        self.recipe = load_recipe(settings.recipe_name)
         self.training_photos = read_folder(settings.data)
-        self.preprocessing = _preprocessing(self.recipe)
-        self._check_data()
+        self._check_classes()
+        self.start = training_start(settings, self.recipe, len(self.training_photos.classes))
+        self.preprocessing = self.start.preprocessing
+        self._check_manifest()
         self.validation_photos = (
             read_folder(settings.validation, self.training_photos.classes) if settings.validation else None
         )
         check_writable(settings.out, field="out", remedy="choose another --out")
-        self._warn, network = warn, self._network()
+        self._warn, network = warn, initial_network(self.start, settings, self.recipe)
         with folder_for_files(settings.out):
             self.training = self._decoded(self.training_photos, "training.pixels", advance)
         self._check_training()
@@ -83,10 +82,14 @@ class TrainingSession:
         )
         for message in self._warnings():
             warn(message)
-        squares = self.training.squares
-        self.mean_image: MeanImage | None = mean_image(squares) if self.recipe.mean == "image" else None
+        self.mean_image = self._mean_image()
         self.run = TrainingRun(
-            settings.out, network, self._batches(), settings.epochs, data=self._data_identity()
+            settings.out,
+            network,
+            self._batches(),
+            settings.epochs,
+            data=self._data_identity(),
+            new_layers=self.start.new_layers,
         )
         self.resumed = self.run.resume(warn=warn)
 
@@ -116,8 +119,9 @@ class TrainingSession:
         """
         out, history = self.settings.out, self.run.progress.history
         checkpoints = {_epoch(path): path for path in (out / "checkpoints").glob("epoch-*.safetensors")}
-        # Measure what users will load: weights in half precision.
-        stored, _ = unpack_weights(pack_weights(self.run.network), self.run.network.spec)
+        # Measure what users will load: weights in the stored precision.
+        packed = pack_weights(self.run.network, precision=self._precision)
+        stored, _ = unpack_weights(packed, self.run.network.spec)
         accuracy = self._accuracy(stored.on_device(self.settings.device).network)
         manifest = self._manifest(accuracy, len(self.training.targets))
         return write_model(
@@ -131,17 +135,25 @@ class TrainingSession:
                 "README.md": model_card(manifest, history, sorted(checkpoints)).encode(),
             },
             mean_image=self.mean_image,
+            precision=self._precision,
         )
 
-    def _check_data(self) -> None:
-        """Raise InputError if the classes differ from the settings or cannot be stored in a model."""
+    @property
+    def _precision(self) -> Precision:
+        """Precision of the stored weights: imported models, which may be tuned, can exceed half precision."""
+        return "float16" if self.settings.source is None else "float32"
+
+    def _check_classes(self) -> None:
+        """Raise InputError if the classes differ from the settings."""
         expected, classes = self.settings.classes, self.training_photos.classes
         if expected is not None and expected != len(classes):
             root = as_unicode(str(self.training_photos.data.root))
             message = f"'{root}' has {len(classes)} classes, but classes is set to {expected}"
             raise InputError(message, field="classes")
         check_names(classes, self.settings.labels or {})
-        _check_phases(self.recipe, self._spec)
+
+    def _check_manifest(self) -> None:
+        """Raise InputError if the classes cannot be stored in a model."""
         try:
             self._manifest(None, len(self.training_photos))
         except ValidationError as error:
@@ -171,23 +183,38 @@ class TrainingSession:
         yield from filter(None, [overlap_warning(training.record.used, validation_records)])
 
     def _manifest(self, accuracy: RecordedAccuracy | None, photos: int) -> Manifest:
-        settings, names = self.settings, self.settings.labels or {}
+        settings, start, names = self.settings, self.start, self.settings.labels or {}
         return Manifest(
             name=settings.name,
             version=1,
-            summary=f"{settings.network}, trained on {photos:,} photos",
-            network=self._spec,
-            preprocessing=self.preprocessing,
+            summary=self._summary(photos),
+            network=start.spec,
+            preprocessing=start.preprocessing,
+            preprocessing_assumed=bool(start.source and start.source.manifest.preprocessing_assumed),
             labels=tuple(Label(id=name, name=names.get(name, name)) for name in self.training_photos.classes),
             accuracy=accuracy,
             provenance=Provenance(
                 source="zfscope train",
+                tuned_from=start.tuned_from,
+                licence=start.source.manifest.provenance.licence if start.source else "",
                 data=_title(settings.data),
-                recipe=as_unicode(settings.recipe),
+                recipe=as_unicode(settings.recipe_name),
                 epochs=settings.epochs,
                 date=datetime.datetime.now(datetime.UTC).date(),
             ),
         )
+
+    def _summary(self, photos: int) -> str:
+        source = self.settings.source
+        if source is None:
+            return f"{self.settings.network}, trained on {photos:,} photos"
+        return f"{source.name} version {source.version}, fine-tuned on {photos:,} photos"
+
+    def _mean_image(self) -> MeanImage | None:
+        """Return the mean image that the preprocessing subtracts; None if it subtracts a mean per channel."""
+        if self.start.source is not None:
+            return self.start.source.mean_image
+        return mean_image(self.training.squares) if self.recipe.mean == "image" else None
 
     def _accuracy(self, network: Network) -> RecordedAccuracy | None:
         if self.validation is None or self.settings.validation is None:
@@ -240,6 +267,7 @@ class TrainingSession:
             "training photos": self.training.record.fingerprint,
             "validation photos": self.validation.record.fingerprint if self.validation else "",
             LABELS: json.dumps({name: names.get(name, name) for name in self.training_photos.classes}),
+            **self.start.identity,
         }
 
     def _batches(self) -> Batches:
@@ -252,23 +280,6 @@ class TrainingSession:
             self.mean_image,
         )
 
-    @property
-    def _spec(self) -> NetworkSpec:
-        settings = self.settings
-        return NETWORKS[settings.network](classes=len(self.training_photos.classes), hidden=settings.hidden)
-
-    def _network(self) -> Network:
-        """Return the network with initial weights. Raises InputError if it does not fit into memory."""
-        try:
-            network = Network(self._spec)
-        except (RuntimeError, MemoryError) as error:  # torch's allocator raises the former
-            message = f"the network does not fit into memory with --hidden {self.settings.hidden}: {error}"
-            raise InputError(" ".join(message.split()), field="hidden") from error
-        generator = torch.Generator().manual_seed(self.settings.seed)
-        initialise(network, self.recipe.initial_deviation, generator=generator)
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stub
-        return network.to(self.settings.device)
-
 
 def _epoch(checkpoint: Path) -> int:
     return int(checkpoint.stem.removeprefix("epoch-"))
@@ -277,19 +288,3 @@ def _epoch(checkpoint: Path) -> int:
 def _title(folder: Path) -> str:
     """Return the name of a folder with that of its parent: `imagenette/train`."""
     return as_unicode("/".join(folder.resolve().parts[-2:]))
-
-
-def _check_phases(recipe: Recipe, spec: NetworkSpec) -> None:
-    for phase in recipe.phases:
-        try:
-            shapes(spec, input_size=phase.size)
-        except ValueError as error:
-            raise InputError(
-                f"photos of {phase.size} pixels are too small for the network: {error}", field="recipe"
-            ) from error
-
-
-def _preprocessing(recipe: Recipe) -> Preprocessing:
-    if recipe.mean == "image":
-        return Preprocessing(mean="image")
-    return Preprocessing(mean=IMAGENET_MEAN, std=IMAGENET_STD)

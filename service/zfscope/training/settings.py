@@ -9,6 +9,7 @@ import torch
 
 from zfscope.errors import InputError, NotFound, RuntimeUnavailable
 from zfscope.networks import NETWORKS
+from zfscope.store import Model
 from zfscope.store.manifest import NAME_PATTERN
 
 # Largest seed of torch's generators.
@@ -21,8 +22,10 @@ class TrainingSettings:
 
     data: data set of training photos. out: folder of the run. name: name of the model in the store.
     validation: data set on which the accuracy is measured after every epoch. classes: expected number of
-    classes; None accepts any. hidden: number of units of fc6 and fc7. checkpoints: epochs after which to keep
-    the convolutional layers, in addition to the last. labels: human-readable class names, by folder name.
+    classes; None accepts any. hidden: number of units of fc6 and fc7. source: model to fine-tune; network and
+    hidden are then ignored. recipe: default: `fine-tune` with a source, else `modern`. checkpoints: epochs
+    after which to keep the convolutional layers, in addition to the last. labels: human-readable class names,
+    by folder name.
     """
 
     data: Path
@@ -32,12 +35,18 @@ class TrainingSettings:
     network: str = "zfnet"
     classes: int | None = None
     hidden: int = 4096
-    recipe: str = "modern"
+    source: Model | None = None
+    recipe: str = ""
     epochs: int = 60
     checkpoints: tuple[int, ...] = ()
     seed: int = 0
     device: str = "cpu"
     labels: Mapping[str, str] | None = None
+
+    @property
+    def recipe_name(self) -> str:
+        """The recipe, or its default."""
+        return self.recipe or ("modern" if self.source is None else "fine-tune")
 
 
 def check_settings(settings: TrainingSettings) -> None:

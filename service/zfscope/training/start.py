@@ -1,0 +1,128 @@
+"""What a training run starts from: a network with random weights, or a model of the store."""
+
+from dataclasses import dataclass
+
+import torch
+
+from zfscope.errors import InputError
+from zfscope.images.preprocess import Preprocessing
+from zfscope.networks import NETWORKS
+from zfscope.networks.head import replace_head
+from zfscope.networks.network import Network, initialise
+from zfscope.networks.resize import resized_shapes
+from zfscope.networks.spec import NetworkSpec
+from zfscope.store import Model
+from zfscope.training.recipe import Recipe
+from zfscope.training.settings import TrainingSettings
+
+IMAGENET_MEAN, IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingStart:
+    """The network and the preprocessing of a run.
+
+    source: the model to fine-tune; None for a network with random weights. new_layers: layers of the tuned
+    network whose weights the model does not have.
+    """
+
+    spec: NetworkSpec
+    preprocessing: Preprocessing
+    source: Model | None = None
+    new_layers: frozenset[str] = frozenset()
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """The weights and preprocessing of the tuned model; empty for a network with random weights."""
+        if self.source is None:
+            return {}
+        steps = self.preprocessing.model_dump_json(exclude_defaults=True)
+        return {"tuned model": f"{self.source.weights_sha256} {steps}"}
+
+    @property
+    def tuned_from(self) -> str:
+        """Name, version and hash of the tuned model; empty for a network with random weights."""
+        if self.source is None:
+            return ""
+        return f"{self.source.name}:{self.source.version}, weights SHA-256 {self.source.weights_sha256}"
+
+
+def training_start(settings: TrainingSettings, recipe: Recipe, classes: int) -> TrainingStart:
+    """Return what a run starts from.
+
+    Raises InputError if the recipe's mean does not suit it, if the network does not accept the recipe's sizes
+    of photos, or if it has no convolution.
+    """
+    _check_mean(settings, recipe)
+    if settings.source is not None and not settings.source.spec.convolutions:
+        message = f"{settings.source.manifest.title} has no convolution; choose a convolutional network"
+        raise InputError(message, field="from")
+    start = _start(settings, recipe, classes)
+    _check_phases(recipe, start)
+    return start
+
+
+def _start(settings: TrainingSettings, recipe: Recipe, classes: int) -> TrainingStart:
+    if settings.source is not None:
+        head = replace_head(settings.source.spec, classes)
+        return TrainingStart(head.spec, settings.source.preprocessing, settings.source, head.new_layers)
+    if recipe.mean == "image":
+        preprocessing = Preprocessing(mean="image")
+    else:
+        preprocessing = Preprocessing(mean=IMAGENET_MEAN, std=IMAGENET_STD)
+    return TrainingStart(NETWORKS[settings.network](classes=classes, hidden=settings.hidden), preprocessing)
+
+
+def initial_network(start: TrainingStart, settings: TrainingSettings, recipe: Recipe) -> Network:
+    """Return the network with its initial weights. Raises InputError if it does not fit into memory."""
+    try:
+        network = Network(start.spec)
+    except (RuntimeError, MemoryError) as error:  # torch's allocator raises the former
+        message = f"the network does not fit into memory with --hidden {settings.hidden}: {error}"
+        raise InputError(" ".join(message.split()), field="hidden") from error
+    generator = torch.Generator().manual_seed(settings.seed)
+    initialise(network, recipe.initial_deviation, generator=generator)
+    if start.source is not None:
+        taken = {
+            name: torch.from_numpy(array)
+            for name, array in start.source.weights.arrays().items()
+            if name.rpartition(".")[0] not in start.new_layers
+        }
+        network.layers.load_state_dict({**network.layers.state_dict(), **taken})
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stub
+    return network.to(settings.device)
+
+
+def _check_mean(settings: TrainingSettings, recipe: Recipe) -> None:
+    """Raise InputError unless the recipe takes the model's preprocessing exactly if a model is tuned."""
+    name = settings.recipe_name
+    if settings.source is not None and recipe.mean != "model":
+        raise InputError(
+            f"recipe '{name}' has mean = \"{recipe.mean}\", but a tuned model keeps its preprocessing; use "
+            "recipe 'fine-tune' or one with mean = \"model\"",
+            field="recipe",
+        )
+    if settings.source is None and recipe.mean == "model":
+        raise InputError(
+            f"recipe '{name}' fine-tunes a model, but none is given; name it with --from, or choose another "
+            "recipe",
+            field="recipe",
+        )
+
+
+def _check_phases(recipe: Recipe, start: TrainingStart) -> None:
+    own = start.preprocessing.crop
+    for size in (phase.size or own for phase in recipe.phases):
+        if recipe.mean == "model" and start.preprocessing.mean == "image" and size != own:
+            raise InputError(
+                f"photos of {size} pixels do not fit the mean image that the model subtracts; use a recipe "
+                f"without sizes, or with size {own} only",
+                field="recipe",
+            )
+        try:
+            resized_shapes(start.spec, size)
+        except ValueError as error:
+            raise InputError(
+                f"photos of {size} pixels do not fit the network: {error}; change the sizes in the recipe",
+                field="recipe",
+            ) from error
