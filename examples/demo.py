@@ -1,28 +1,42 @@
 """A client of the service that shows what ZFNet responded to in two photos, layer by layer (`make demo`).
 
 It starts `zfscope serve` on a free port, sends it photos from the packages scikit-learn and scikit-image,
-writes a sheet of pictures for each layer to a folder, and stops the service.
+writes a sheet of pictures for each layer to a folder, and stops the service. With `--models DIR` that
+contains SqueezeNet, trained on ImageNet, it shows both networks side by side.
 """
 
 import argparse
+import io
 import signal
 import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
-from zfscope.client import Client, ModelInfo, Projections
+from zfscope.client import Classification, Client, ModelInfo, Projections
 from zfscope.errors import NotFound, NotReady, ZfscopeError
 from zfscope.files import write_file
+from zfscope.images.layout import hstack
 
 LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5")
 UNITS = 9
 STOP_S = 20
+
+# The second network, its layer beside ZFNet's last one, and the space between the sheets in pixels.
+SECOND, SECOND_LAYER = "squeezenet-imagenet", "fire9"
+GAP_PX = 24
+
+NEXT = """\
+What to try next:
+  zfscope classify PHOTO                             classes of your own photo
+  zfscope analyze occlude PHOTO --out pictures/      which parts of it the class depends on
+  zfscope models import MODEL.onnx --name mine       your own network
+  zfscope serve                                      the service, for clients in any language"""
 
 EXPLANATION = f"""\
 Each sheet shows the {UNITS} strongest maps of a layer. For each map: its strongest unit projected back to
@@ -57,12 +71,12 @@ SAMPLES = (
     Sample(
         "scikit-learn",
         "sklearn/datasets/images/china.jpg",
-        "A pavilion, which is none of the ten classes; 'church' is the nearest.",
+        "A pavilion, which is none of ZFNet's ten classes; 'church' is the nearest.",
     ),
     Sample(
         "scikit-image",
         "skimage/data/chelsea.png",
-        "A cat, which is none of the ten classes.",
+        "A cat, which is none of ZFNet's ten classes.",
     ),
 )
 
@@ -87,14 +101,14 @@ def main() -> int:
 
 
 @contextmanager
-def running_service(log: Path) -> Iterator[str]:
+def running_service(log: Path, *options: str) -> Iterator[str]:
     """Run `zfscope serve` on a free port; yield its address once it is SERVING, and stop it at the end.
 
     Raises NotReady, with the last line of its log, if it does not start.
     """
     started = time.monotonic()
     zfscope = str(Path(sysconfig.get_path("scripts")) / "zfscope")
-    command = [zfscope, "serve", "--listen", "127.0.0.1:0"]
+    command = [zfscope, "serve", "--listen", "127.0.0.1:0", *options]
     with log.open("w") as errors:
         service = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)  # noqa: S603  (our own program)
     try:
@@ -132,14 +146,46 @@ def show(client: Client, out: Path) -> None:
         answer = client.classify(photo, top=3)
         height, width = answer.photo_size
         print(f"{sample.name}, {width} x {height} pixels. {sample.note}")
-        likely = ", ".join(f"{score.label} {score.probability:.0%}" for score in answer.classes)
-        print(f"  {answer.model} version {answer.version}: {likely}.")
+        print(f"  {likely_classes(answer)}")
         for layer in LAYERS:
             result = client.project(photo, layer=layer, top=UNITS, control=True)
             print(f"  {layer}: {describe(result, model, layer)}")
             print(f"    {write_sheet(out, sample, layer, result)}")
+            last[sample.name] = result
         print()
-    print(EXPLANATION)
+    return last
+
+
+def likely_classes(answer: Classification) -> str:
+    """Return a sentence with the most likely classes."""
+    classes = ", ".join(f"{score.label} {score.probability:.0%}" for score in answer.classes)
+    return f"{answer.model} version {answer.version}: {classes}."
+
+
+def show_second(models: Path | None, out: Path, first: Mapping[str, Projections]) -> None:
+    """Show the second network next to the first one's projections, by photo, if its store is there."""
+    if models is None or not (models / SECOND).is_dir():
+        print(f"Without {SECOND}, which `zfscope models fetch {SECOND}` downloads (5 MB).\n")
+        return
+    service = running_service(out / "second.log", "--store", str(models))
+    with service as address, Client(address) as zfscope:
+        for sample in SAMPLES:
+            photo = sample.read()
+            answer = zfscope.classify(photo, top=3, model=SECOND)
+            result = zfscope.project(photo, layer=SECOND_LAYER, top=UNITS, control=True, model=SECOND)
+            print(f"{sample.name}, by a network trained on ImageNet's 1,000 classes.")
+            print(f"  {likely_classes(answer)}")
+            print(f"    {write_side_by_side(out, sample, first[sample.name], result)}\n")
+
+
+def write_side_by_side(out: Path, sample: Sample, one: Projections, other: Projections) -> Path:
+    """Write the sheets of two networks as one picture; return its path."""
+    sheets = [result.sheet.image() for result in (one, other) if result.sheet is not None]
+    path = out / f"{Path(sample.name).stem}-side-by-side.png"
+    picture = io.BytesIO()
+    hstack(sheets, gap=GAP_PX).save(picture, "PNG")
+    write_file(path, picture.getvalue())
+    return path
 
 
 def describe(result: Projections, model: ModelInfo, layer: str) -> str:

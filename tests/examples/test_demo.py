@@ -20,9 +20,9 @@ def store(tmp_path: Path, write_store: Callable[[Path], Path]) -> Path:
     return write_store(tmp_path / "store")
 
 
-def run_demo(out: Path, store: Path) -> "subprocess.CompletedProcess[str]":
+def run_demo(out: Path, store: Path, *options: str) -> "subprocess.CompletedProcess[str]":
     settings = {"ZFSCOPE_STORE": str(store), "XDG_CACHE_HOME": str(out.parent / "cache")}
-    command = [sys.executable, "-m", "examples.demo", "--out", str(out)]
+    command = [sys.executable, "-m", "examples.demo", "--out", str(out), *options]
     return subprocess.run(
         command,
         cwd=CHECKOUT,
@@ -45,6 +45,23 @@ def test_the_demo_writes_a_sheet_for_every_layer_and_photo_and_prints_their_path
     assert "china.jpg, 640 x 427 pixels" in result.stdout
     assert "tiny version 1: " in result.stdout
     assert "receptive field 11 x 11 of 16 x 16 pixels" in result.stdout
+
+
+    assert "Without squeezenet-imagenet, which `zfscope models fetch squeezenet-imagenet`" in result.stdout
+    assert "What to try next:" in result.stdout
+
+
+def test_a_second_network_is_shown_side_by_side(
+    tmp_path: Path, store: Path, write_store: Callable[..., Path]
+) -> None:
+    models = write_store(tmp_path / "models", name="squeezenet-imagenet", last="fire9")
+    result = run_demo(tmp_path / "demo", store, "--models", str(models))
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "squeezenet-imagenet version 1: " in result.stdout
+    for photo in PHOTOS:
+        picture = Image.open(tmp_path / "demo" / f"{photo}-side-by-side.png")
+        single = Image.open(tmp_path / "demo" / f"{photo}-conv5.png")
+        assert picture.width > 1.5 * single.width
 
 
 def test_a_service_that_does_not_start_is_reported_in_one_line(tmp_path: Path, store: Path) -> None:

@@ -12,7 +12,7 @@ from zfscope.files import make_folder, write_file
 from zfscope.store.store import Model
 
 # Incremented whenever exported graphs change; this invalidates cached ones.
-EXPORTER_VERSION = 2
+EXPORTER_VERSION = 3
 
 _log = logging.getLogger(__name__)
 
