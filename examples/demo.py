@@ -33,10 +33,10 @@ GAP_PX = 24
 
 NEXT = """\
 What to try next:
-  zfscope classify PHOTO                             classes of your own photo
-  zfscope analyze occlude PHOTO --out pictures/      which parts of it the class depends on
-  zfscope models import MODEL.onnx --name mine       your own network
-  zfscope serve                                      the service, for clients in any language"""
+  zfscope classify PHOTO                          classes of your own photo
+  zfscope analyze occlude PHOTO --out pictures/   which parts of it the class depends on
+  zfscope models import MODEL.onnx --name mine    your own network
+  zfscope serve                                   the service, for clients in any language"""
 
 EXPLANATION = f"""\
 Each sheet shows the {UNITS} strongest maps of a layer. For each map: its strongest unit projected back to
@@ -89,11 +89,15 @@ def main() -> int:
     parser.add_argument(
         "--out", type=Path, default=Path("demo"), help="folder of the pictures (default: demo)"
     )
-    out: Path = parser.parse_args().out
+    parser.add_argument("--models", type=Path, help=f"model store with {SECOND} (default: none)")
+    options = parser.parse_args()
+    out: Path = options.out
     try:
         out.mkdir(parents=True, exist_ok=True)
         with running_service(out / "service.log") as address, Client(address) as client:
-            show(client, out)
+            first = show(client, out)
+        show_second(options.models, out, first)
+        print(f"{EXPLANATION}\n\n{NEXT}")
     except (ZfscopeError, OSError) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 2
@@ -138,9 +142,9 @@ def _stop(service: "subprocess.Popen[str]") -> None:
         service.communicate()
 
 
-def show(client: Client, out: Path) -> None:
-    """Classify and project every photo, and print a summary."""
-    model = client.model()
+def show(client: Client, out: Path) -> dict[str, Projections]:
+    """Classify and project every photo, print a summary, and return the last layer's projections by photo."""
+    model, last = client.model(), dict[str, Projections]()
     for sample in SAMPLES:
         photo = sample.read()
         answer = client.classify(photo, top=3)
@@ -168,11 +172,11 @@ def show_second(models: Path | None, out: Path, first: Mapping[str, Projections]
         print(f"Without {SECOND}, which `zfscope models fetch {SECOND}` downloads (5 MB).\n")
         return
     service = running_service(out / "second.log", "--store", str(models))
-    with service as address, Client(address) as zfscope:
+    with service as address, Client(address) as client:
         for sample in SAMPLES:
             photo = sample.read()
-            answer = zfscope.classify(photo, top=3, model=SECOND)
-            result = zfscope.project(photo, layer=SECOND_LAYER, top=UNITS, control=True, model=SECOND)
+            answer = client.classify(photo, top=3, model=SECOND)
+            result = client.project(photo, layer=SECOND_LAYER, top=UNITS, control=True, model=SECOND)
             print(f"{sample.name}, by a network trained on ImageNet's 1,000 classes.")
             print(f"  {likely_classes(answer)}")
             print(f"    {write_side_by_side(out, sample, first[sample.name], result)}\n")

@@ -16,18 +16,18 @@ LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5")
 
 
 @pytest.fixture(scope="session")
-def write_store() -> Callable[[Path], Path]:
-    """Writes a store with the model `tiny`, which has five convolutions, and returns its folder."""
+def write_store() -> Callable[..., Path]:
+    """Writes a store with a model, which has five convolutions, and returns its folder."""
     return write_tiny
 
 
-def write_tiny(store: Path) -> Path:
+def write_tiny(store: Path, *, name: str = "tiny", last: str = "conv5") -> Path:
     convolutions = [
         layer
-        for name in LAYERS
+        for conv in (*LAYERS[:-1], last)
         for layer in (
-            Conv(name=name, channels=9, kernel=3, padding=Padding(1, 1, 1, 1)),
-            ReLU(name=name.replace("conv", "relu")),
+            Conv(name=conv, channels=9, kernel=3, padding=Padding(1, 1, 1, 1)),
+            ReLU(name=conv.replace("conv", "relu") if conv in LAYERS else f"{conv}-relu"),
         )
     ]
     spec = NetworkSpec(
@@ -36,7 +36,7 @@ def write_tiny(store: Path) -> Path:
         layers=(*convolutions, Flatten(name="flatten"), Linear(name="fc6", units=2)),
     )
     manifest = Manifest(
-        name="tiny",
+        name=name,
         version=1,
         summary="Random weights",
         network=spec,

@@ -46,7 +46,6 @@ def test_the_demo_writes_a_sheet_for_every_layer_and_photo_and_prints_their_path
     assert "tiny version 1: " in result.stdout
     assert "receptive field 11 x 11 of 16 x 16 pixels" in result.stdout
 
-
     assert "Without squeezenet-imagenet, which `zfscope models fetch squeezenet-imagenet`" in result.stdout
     assert "What to try next:" in result.stdout
 
@@ -59,9 +58,11 @@ def test_a_second_network_is_shown_side_by_side(
     assert (result.returncode, result.stderr) == (0, "")
     assert "squeezenet-imagenet version 1: " in result.stdout
     for photo in PHOTOS:
-        picture = Image.open(tmp_path / "demo" / f"{photo}-side-by-side.png")
-        single = Image.open(tmp_path / "demo" / f"{photo}-conv5.png")
-        assert picture.width > 1.5 * single.width
+        with (
+            Image.open(tmp_path / "demo" / f"{photo}-side-by-side.png") as both,
+            Image.open(tmp_path / "demo" / f"{photo}-conv5.png") as one,
+        ):
+            assert both.width > 1.5 * one.width
 
 
 def test_a_service_that_does_not_start_is_reported_in_one_line(tmp_path: Path, store: Path) -> None:

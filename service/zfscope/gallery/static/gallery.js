@@ -26,7 +26,7 @@
 
   // Redirect index.html#conv5/42 to the page of the map.
   function route() {
-    const match = /^#([A-Za-z][A-Za-z0-9_-]*)(?:\/(\d+))?$/.exec(location.hash);
+    const match = /^#([A-Za-z][A-Za-z0-9_.-]*)(?:\/(\d+))?$/.exec(location.hash);
     const tabs = all(".top nav a").map((tab) => tab.textContent);
     if (match && tabs.includes(match[1])) {
       location.replace(`${match[1]}/${match[2] ? `${Number(match[2])}.html` : "index.html"}`);
