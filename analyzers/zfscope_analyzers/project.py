@@ -27,6 +27,7 @@ from zfscope.images.sheet import Section, sheet
 from zfscope.images.tiles import Panel, projection_panel
 from zfscope.networks import Network
 from zfscope.networks.receptive import receptive_fields
+from zfscope.networks.spec import NetworkSpec
 from zfscope.store import Model
 from zfscope_analyzers.params import Params
 
@@ -298,6 +299,13 @@ def _panels(projected: _ProjectedUnits) -> tuple[Panel, ...]:
     )
 
 
+def _gradients(spec: NetworkSpec, layer: str) -> str:
+    """Return how many layers the projections pass by their gradient, as the end of a sentence; else empty."""
+    count = sum(below.goes_back_by_gradient for below in spec.needed_for([layer]))
+    layers = f"{count} other activation{'s' * (count != 1)} or product{'s' * (count != 1)}"
+    return f"; of {layers}: gradient" if count else ""
+
+
 def _caption(projected: _ProjectedUnits, index: int) -> str:
     unit, value = projected.units[index], projected.activations[index]
     name, meaning = (
@@ -320,6 +328,7 @@ def _sheet(projected: _ProjectedUnits, params: ProjectParams, panels: Sequence[P
     title = f"{projected.layer} of {projected.model.name}: {len(panels)} {selection}{by}"
     subtitle = (
         f"Backward rule of rectifiers: {params.rule}; of contrast normalisations: {params.normalisation}"
+        f"{_gradients(projected.model.spec, projected.layer)}"
     )
     drawn = sheet(
         [Section(projected.layer, tuple(panels))],

@@ -186,6 +186,7 @@ class Activation(Layer):
     """
 
     kind: Literal["activation"] = "activation"
+    goes_back_by_gradient: ClassVar[bool] = True
     function: Function
     alpha: FiniteFloat | None = None
     beta: FiniteFloat | None = None
@@ -203,6 +204,7 @@ class PReLU(Layer):
     """max(x, 0) + slope * min(x, 0), with a learnt slope per map or unit."""
 
     kind: Literal["prelu"] = "prelu"
+    goes_back_by_gradient: ClassVar[bool] = True
 
     def parameters(self, source: Shape) -> Mapping[str, Shape]:
         return {"weight": (source[0],)}
@@ -326,6 +328,7 @@ class Multiply(Layer):
     """Multiplies its inputs; axes of size 1 are broadcast, as in squeeze-and-excitation."""
 
     kind: Literal["multiply"] = "multiply"
+    goes_back_by_gradient: ClassVar[bool] = True
     joins: ClassVar[bool] = True
 
     def output_shape(self, sources: Sequence[Shape]) -> Shape:
