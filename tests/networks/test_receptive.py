@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.support.imported_networks import squeeze_and_excitation
 from zfscope.engine import receptive_fields, trace
 from zfscope.networks import Network, NetworkSpec, alexnet, zfnet
-from zfscope.networks.layers import Conv, LocalResponseNorm
+from zfscope.networks.layers import AvgPool, Concat, Conv, LocalResponseNorm, MaxPool
 
 ZFNET = {
     "conv1": (7, 2),
@@ -135,11 +136,33 @@ def test_fields_after_a_join_are_the_smallest_squares_around_the_pixels_of_all_b
         assert max(extents) == fields[layer].size, layer
 
 
+def test_after_squeeze_and_excitation_units_depend_on_the_whole_image() -> None:
+    """A sum with a branch around the product does not change that, nor does a convolution above."""
+    spec = squeeze_and_excitation()
+    fields, size = receptive_fields(spec), spec.input_size
+    assert (fields["depthwise"].jump, fields["depthwise"].size) == (4, 11)
+    for layer in ("se", "project", "sum", "classifier"):
+        left, top, right, bottom = fields[layer].box(0, 0)
+        assert fields[layer].jump == 0
+        assert max(left, top) <= 0
+        assert min(right, bottom) >= size - 1  # the last row and column are read by no window of the stem
+
+
+def test_a_join_of_single_units_has_the_field_of_all() -> None:
+    layers = (
+        AvgPool(name="mean", kernel=8),
+        MaxPool(name="peak", inputs=("input",), kernel=8, stride=8),
+        Concat(name="both", inputs=("mean", "peak")),
+    )
+    field = receptive_fields(NetworkSpec(name="pooled", input_size=8, layers=layers))["both"]
+    assert (field.box(0, 0), field.jump) == ((0, 0, 8, 8), 0)
+
+
 def test_a_join_of_branches_with_different_jumps_is_rejected() -> None:
     spec = NetworkSpec.model_validate(
         {
             "name": "net",
-            "input_size": 2,
+            "input_size": 3,
             "layers": [
                 {"kind": "conv", "name": "a", "inputs": ["input"], "channels": 1, "kernel": 1, "stride": 2},
                 {"kind": "conv", "name": "b", "inputs": ["input"], "channels": 1, "kernel": 2},

@@ -14,6 +14,7 @@ import ray
 import ray._private.node
 
 from tests.scan.conftest import LAYERS, SPEC
+from tests.support.imported_networks import add_model, squeeze_and_excitation
 from zfscope.datasets import Photo
 from zfscope.errors import InputError, RuntimeUnavailable
 from zfscope.runtimes import create_runtime
@@ -134,6 +135,15 @@ def test_killing_an_actor_does_not_change_the_index(
     out = tmp_path / "out"
     assert contents(out / "ray") == contents(out / "local")
     assert sorted(path.name for path in out.iterdir()) == ["local", "ray"]
+
+
+def test_an_imported_network_is_indexed_by_actors(photos: Path, tmp_path: Path, contents: Contents) -> None:
+    model = add_model(tmp_path / "imported", squeeze_and_excitation())
+    data, plan = open_data(photos), plan_scan(model.spec, ["depthwise.clip", "se", "sum"])
+    for name in ("local", "ray"):
+        runtime = create_runtime("onnx", model)
+        build_index(model, data, plan, tmp_path / "out" / name, runtime=runtime, engine=create_engine(name))
+    assert contents(tmp_path / "out" / "ray") == contents(tmp_path / "out" / "local")
 
 
 def test_a_scan_started_by_actors_is_resumed_by_threads(

@@ -1,5 +1,12 @@
 """Small networks in the forms of networks that were imported from ONNX, whatever their kinds of layers."""
 
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from zfscope.images.preprocess import Preprocessing
+from zfscope.networks import build
 from zfscope.networks.layer import Layer
 from zfscope.networks.layers import (
     Activation,
@@ -14,10 +21,14 @@ from zfscope.networks.layers import (
     ReLU,
     Scale,
 )
-from zfscope.networks.spec import NetworkSpec
+from zfscope.networks.spec import NetworkSpec, shapes
 from zfscope.networks.windows import Padding
+from zfscope.store import Label, Manifest, Model, ModelStore, Provenance, write_model
 
 SIZE = 32
+COLOURS = Preprocessing(
+    short_side=36, centre=36, crop=SIZE, mean=(120.0, 110.0, 100.0), std=(60, 60, 60), interpolation="bicubic"
+)
 _SAME = Padding(1, 1, 1, 1)
 _STEM: tuple[Layer, ...] = (
     Conv(name="stem.conv", channels=8, kernel=3, stride=2, padding=_SAME),
@@ -96,3 +107,25 @@ def scores_after_pooling(*, classes: int = 5) -> NetworkSpec:
 def without_classes() -> NetworkSpec:
     """A network that ends in feature maps; the name that a new layer would get is in use."""
     return _spec("headless", *_STEM, MaxPool(name="pool", kernel=2, stride=2))
+
+
+def add_model(
+    store: Path, spec: NetworkSpec, preprocessing: Preprocessing = COLOURS, *, seed: int = 0
+) -> Model:
+    """Write a model with random weights to a store, and load it."""
+    network = build(spec, generator=torch.Generator().manual_seed(seed))
+    last = shapes(spec)[spec.scores]
+    labels = tuple(Label(id=f"c{i}", name=f"class {i}") for i in range(last[0])) if len(last) == 1 else ()
+    mean = np.full((3, 36, 36), 110, np.float32) if preprocessing.mean == "image" else None
+    manifest = Manifest(
+        name=spec.name,
+        version=1,
+        summary="for tests",
+        network=spec,
+        preprocessing=preprocessing,
+        preprocessing_assumed=True,
+        labels=labels,
+        provenance=Provenance(source="a test", licence="MIT"),
+    )
+    write_model(store, manifest, network, mean_image=mean)
+    return ModelStore(store).load(spec.name)

@@ -10,7 +10,9 @@ import torch
 from PIL import Image
 
 from tests.support.imported_networks import (
+    COLOURS,
     SIZE,
+    add_model,
     residual,
     scores_after_pooling,
     squeeze_and_excitation,
@@ -22,8 +24,7 @@ from zfscope.errors import InputError
 from zfscope.images.preprocess import Preprocessing
 from zfscope.networks import NetworkSpec, build
 from zfscope.networks.layers import Flatten, Linear
-from zfscope.networks.spec import shapes
-from zfscope.store import Label, Manifest, Model, ModelStore, Provenance, write_model
+from zfscope.store import Model, ModelStore
 from zfscope.training.optimise import make_optimizer
 from zfscope.training.recipe import load_recipe
 from zfscope.training.run import TrainingCallbacks
@@ -31,9 +32,6 @@ from zfscope.training.session import TrainingSession
 from zfscope.training.settings import TrainingSettings
 from zfscope.training.start import initial_network, training_start
 
-COLOURS = Preprocessing(
-    short_side=36, centre=36, crop=SIZE, mean=(120.0, 110.0, 100.0), std=(60, 60, 60), interpolation="bicubic"
-)
 GREY = Preprocessing(short_side=36, centre=36, crop=SIZE, channels="grey", mean=(60.0,), std=(30,))
 RECIPE = """
 summary = "for tests"
@@ -50,28 +48,6 @@ crop = "random"
 
 class Killed(Exception):
     """Simulates a kill after an epoch."""
-
-
-def add_model(
-    store: Path, spec: NetworkSpec, preprocessing: Preprocessing = COLOURS, *, seed: int = 0
-) -> Model:
-    """Write a model with random weights to a store, and load it."""
-    network = build(spec, generator=torch.Generator().manual_seed(seed))
-    last = shapes(spec)[spec.scores]
-    labels = tuple(Label(id=f"c{i}", name=f"class {i}") for i in range(last[0])) if len(last) == 1 else ()
-    mean = np.full((3, 36, 36), 110, np.float32) if preprocessing.mean == "image" else None
-    manifest = Manifest(
-        name=spec.name,
-        version=1,
-        summary="for tests",
-        network=spec,
-        preprocessing=preprocessing,
-        preprocessing_assumed=True,
-        labels=labels,
-        provenance=Provenance(source="a test", licence="MIT"),
-    )
-    write_model(store, manifest, network, mean_image=mean)
-    return ModelStore(store).load(spec.name)
 
 
 @pytest.fixture

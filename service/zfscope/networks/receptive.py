@@ -88,7 +88,10 @@ def _span_above(layer: Layer, axis: int, below: Sequence[Span], sizes: Sequence[
     if layer.window:
         return _window_above(layer.window, axis, below[0])
     extents = [size[axis] for size in sizes]
-    if len(set(extents)) > 1:  # inputs of size 1 are repeated: each unit depends on them
+    # Inputs of size 1 are repeated, and after a product with one of them (squeeze-and-excitation) all units
+    # have the same field. Single units have no distance that has to be equal.
+    joins_single_units = len(below) > 1 and max(extents) == 1
+    if joins_single_units or len(set(extents)) > 1 or not all(span.jump for span in below):
         return _union([_cover(span, extent) for span, extent in zip(below, extents, strict=True)])
     return _join(layer, below)
 
