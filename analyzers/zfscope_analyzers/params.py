@@ -1,8 +1,8 @@
 """Parameter types shared by the analyzers: unique names, boxes in a photo, selections of feature maps."""
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, Self, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -13,6 +13,9 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+
+from zfscope.networks.lookup import layer_names
+from zfscope.networks.spec import NetworkSpec
 
 Names = TypeVar("Names", bound=Sequence[object])
 
@@ -29,6 +32,42 @@ class Params(BaseModel):
     """Base class of an analyzer's parameters: immutable; unknown names are rejected."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class _HasLayer(Protocol):
+    @property
+    def layer(self) -> str: ...
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None) -> Self: ...
+
+
+class _HasLayers(Protocol):
+    @property
+    def layers(self) -> tuple[str, ...]: ...
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None) -> Self: ...
+
+
+OneLayer = TypeVar("OneLayer", bound=_HasLayer)
+SeveralLayers = TypeVar("SeveralLayers", bound=_HasLayers)
+
+
+def with_layer(params: OneLayer, spec: NetworkSpec, default: str = "") -> OneLayer:
+    """Return parameters with the full name of their `layer`. default: layer to use if it is empty.
+
+    Raises NotFound and InputError like `NetworkSpec.layer`.
+    """
+    return params.model_copy(update={"layer": spec.layer(params.layer or default).name})
+
+
+def with_layers(params: SeveralLayers, spec: NetworkSpec, default: Sequence[str]) -> SeveralLayers:
+    """Return parameters with the full names of their `layers`. default: layers to use if they are empty.
+
+    Raises NotFound and InputError like `layer_names`. Duplicates among the default layers are removed.
+    """
+    named = params.layers
+    layers = layer_names(spec, named) if named else tuple(dict.fromkeys(default))
+    return params.model_copy(update={"layers": layers})
 
 
 class PhotoBox(Params):

@@ -26,10 +26,11 @@ from zfscope.images.preprocess import Prepared, reorder
 from zfscope.images.sheet import Section, sheet
 from zfscope.images.tiles import Panel, projection_panel
 from zfscope.networks import Network
+from zfscope.networks.landmarks import default_layers
 from zfscope.networks.receptive import receptive_fields
 from zfscope.networks.spec import NetworkSpec
 from zfscope.store import Model
-from zfscope_analyzers.params import Params
+from zfscope_analyzers.params import Params, with_layer
 
 # Units projected between two checks for cancellation: enough for two threads.
 _BATCH_SIZE = 24
@@ -55,7 +56,9 @@ class UnitRef(Params):
 class ProjectParams(Params):
     """Units to project, and the rules of the backward pass."""
 
-    layer: str = Field(default="conv5", description="Layer of the units, such as conv1.")
+    layer: str = Field(
+        default="", description="Layer of the units, such as conv1. Empty: the model's last convolution."
+    )
     units: tuple[UnitRef, ...] = Field(
         default=(),
         description="Units to project; empty: the strongest unit of each of the `top` strongest maps.",
@@ -80,6 +83,10 @@ class ProjectParams(Params):
         description="First layer whose weights the control randomises, up to `layer`; earlier layers keep "
         "theirs. Empty: all layers.",
     )
+
+    def resolve(self, spec: NetworkSpec) -> "ProjectParams":
+        """Return the parameters with the full name of the layer that they mean in a network."""
+        return with_layer(self, spec, default_layers(spec).last_convolution)
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +138,7 @@ class Project:
 
     def cost(self, model: Model, params: ProjectParams) -> int:
         """Return one pass for the trace plus one per projection; twice that with a control."""
-        maps = model.network.shapes.get(params.layer, (0,))[0]
+        maps = model.network.shapes[params.resolve(model.spec).layer][0]
         passes = 1 + (len(params.units) or min(params.top, maps))
         return 2 * passes if params.control else passes
 
@@ -141,6 +148,7 @@ class Project:
         Raises NotFound for a layer or unit that the model lacks, InputError for a `top` beyond the number of
         maps, a position in a fully connected layer, and a unit that is named twice.
         """
+        params = params.resolve(context.model.spec)
         projected = _project_units(context, params)
         tensors = {"projections": projected.pixels}
         if projected.control is not None:
@@ -155,7 +163,6 @@ class Project:
 def _project_units(context: Context, params: ProjectParams) -> _ProjectedUnits:
     model, prepared = context.model, context.images[0]
     network = model.network
-    network.spec.layer(params.layer)
     check_down_to(network, params.layer, params.control_down_to)
     images = images_of(model, prepared.pixels[:1])
     traced = trace(network, images, until=params.layer)

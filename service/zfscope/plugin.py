@@ -32,7 +32,9 @@ from zfscope.images.render import Rendering
 from zfscope.images.tiles import Panel, projection_panel
 from zfscope.networks import Network, NetworkSpec
 from zfscope.networks.forward import FORWARD
+from zfscope.networks.landmarks import DefaultLayers, default_layers
 from zfscope.networks.layer import Layer
+from zfscope.networks.lookup import list_layers
 from zfscope.networks.receptive import receptive_fields
 from zfscope.rounding import rounding
 from zfscope.runtimes import Runtime
@@ -46,6 +48,7 @@ __all__ = [
     "Box",
     "Cancelled",
     "Context",
+    "DefaultLayers",
     "Geometry",
     "InputError",
     "Label",
@@ -71,9 +74,11 @@ __all__ = [
     "check_classifies",
     "check_layer",
     "class_number",
+    "default_layers",
     "figure",
     "heat_panel",
     "images_of",
+    "list_layers",
     "photo_panel",
     "picture",
     "project",
@@ -88,6 +93,10 @@ __all__ = [
 ]
 
 
-def check_layer(spec: NetworkSpec, layer: str, *, field: str = "layer") -> None:
-    """Raise NotFound, listing the existing layers, unless the network has the layer."""
-    spec.layer(layer, field=field)
+def check_layer(spec: NetworkSpec, layer: str, *, field: str = "layer") -> str:
+    """Return the full name of a layer that is given by its name or by a unique suffix of it.
+
+    Raises NotFound, with a short list of layers, for an unknown layer, and InputError for a suffix of several
+    layers.
+    """
+    return spec.layer(layer, field=field).name

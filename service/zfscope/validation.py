@@ -9,6 +9,8 @@ from pydantic_core import ErrorDetails
 
 UNKNOWN = "is not known; "
 _MAX_NAMES = 40
+# Longer names are not compared with the allowed ones, which would take time.
+_MAX_TYPO = 200
 _PREFIX = "Value error, "
 
 
@@ -35,8 +37,13 @@ def unknown_name(name: str, allowed: Sequence[str]) -> str:
     if not allowed:
         return f"{UNKNOWN}nothing is allowed here"
     shown = ", ".join(allowed[:_MAX_NAMES]) + (", ..." if len(allowed) > _MAX_NAMES else "")
-    nearest = get_close_matches(name, allowed, n=1)
-    return f"{UNKNOWN}allowed: {shown}" + (f"; did you mean '{nearest[0]}'?" if nearest else "")
+    return f"{UNKNOWN}allowed: {shown}{nearest_name(name, allowed)}"
+
+
+def nearest_name(name: str, allowed: Sequence[str]) -> str:
+    """Return the end of a message that suggests the closest name; empty if none is close."""
+    nearest = get_close_matches(name, allowed, n=1) if len(name) <= _MAX_TYPO else []
+    return f"; did you mean '{nearest[0]}'?" if nearest else ""
 
 
 def resolve_reference(field: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:

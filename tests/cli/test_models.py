@@ -1,6 +1,7 @@
 """`zfscope models`, in process and against a service."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,34 @@ from typing import Any
 import pytest
 
 from tests.support.toy_kinds import toy_kinds
+from zfscope.networks import NetworkSpec
+from zfscope.networks.layer import Layer
+from zfscope.networks.layers import Add, Conv, Flatten, Linear, ReLU
+from zfscope.networks.windows import Padding
 
 Run = Callable[..., Any]
+
+
+@pytest.fixture
+def deep(tmp_path: Path, write: Callable[..., Path]) -> Path:
+    """A store with `deep`, a network of twenty residual blocks, whose first window is 3 x 5 pixels."""
+    layers = [
+        Conv(name="stem", channels=4, kernel=(3, 5), stride=(1, 2), padding=Padding(2, 1, 2, 1)),
+        *(layer for number in range(20) for layer in _block(number)),
+        Flatten(name="flatten"),
+        Linear(name="fc", units=4),
+    ]
+    write(tmp_path, 2, name="deep", network=NetworkSpec(name="deep", input_size=32, layers=tuple(layers)))
+    return tmp_path
+
+
+def _block(number: int) -> tuple[Layer, ...]:
+    name, below = f"block{number}", f"block{number - 1}.add" if number else "stem"
+    return (
+        Conv(name=f"{name}.conv", channels=4, kernel=1),
+        ReLU(name=f"{name}.relu"),
+        Add(name=f"{name}.add", inputs=(f"{name}.relu", below)),
+    )
 
 
 def test_text_output_is_a_table_of_models(run: Run) -> None:
@@ -28,6 +55,36 @@ def test_text_output_of_a_model_lists_its_layers(run: Run) -> None:
     ) in " ".join(text.split())
     assert "Accuracy on 4 photos (four photos): top-1 50.0 %, top-5 100.0 %" in text
     assert "Classes: ant, bee, church, dog" in text
+
+
+def test_a_deep_network_is_shown_by_its_blocks(run: Run, deep: Path) -> None:
+    rows = {
+        selection: _layers_of(run("models", "deep", *selection, "--store", deep).stdout)
+        for selection in ((), ("--layers", "blocks"), ("--layers", "all"))
+    }
+    described = json.loads(run("models", "deep", "--json", "--store", deep).stdout)["layers"]
+    every = [f"block{number}.{part}" for number in range(20) for part in ("conv", "relu", "add")]
+    assert (
+        rows["--layers", "all"] == [layer["name"] for layer in described] == ["stem", *every, "flatten", "fc"]
+    )
+    assert rows[()] == rows["--layers", "blocks"] == [layer["name"] for layer in described if layer["block"]]
+    assert {f"block{number}.add" for number in range(20)} <= set(rows[()])
+    assert not {"block7.conv", "block7.relu"} & set(rows[()])
+
+
+def test_the_text_says_how_to_see_the_other_layers(run: Run, deep: Path) -> None:
+    text = run("models", "deep", "--store", deep).stdout
+    assert re.search(r"Outputs of blocks; \d+ other layers: zfscope models deep --layers all", text)
+    assert "other layers" not in run("models", "deep", "--layers", "all", "--store", deep).stdout
+
+
+def test_receptive_fields_that_are_not_square_have_rows_and_columns(run: Run, deep: Path) -> None:
+    text = run("models", "deep", "--store", deep).stdout
+    assert re.search(r"block0\.add .* 4 x 32 x 16 .* 3 x 5 .* 1 x 2 ", text)
+
+
+def _layers_of(text: str) -> list[str]:
+    return re.findall(r"^│ ([a-z][\w.]+) ", text, re.MULTILINE)
 
 
 def test_a_model_without_a_measured_accuracy_shows_none(run: Run) -> None:

@@ -141,19 +141,19 @@ def projections(layer: str, picture: Picture | None) -> Projections:
 
 def test_a_layer_name_cannot_escape_the_folder() -> None:
     result = projections("../../etc/conv1", PICTURE)
-    assert contents(result, layer="conv1") == {"______etc_conv1-7-1-2.png": b"png"}
+    assert contents(result) == {"______etc_conv1-7-1-2.png": b"png"}
 
 
 def test_unrequested_parts_have_no_files() -> None:
     result = projections("conv1", None)
-    assert contents(result, layer="conv1") == {}
-    (item,) = as_object(result, {}, layer="conv1")["projections"]
+    assert contents(result) == {}
+    (item,) = as_object(result, {})["projections"]
     assert [item[field] for field in ("picture", "tensor", "control_tensor")] == [None, None, None]
 
 
 def test_each_projection_lists_its_own_files() -> None:
     written = {"conv1-7-1-2.png": Path("a"), "conv1-7-1-2-control.npy": Path("b"), "conv1.png": Path("c")}
-    answer = as_object(projections("conv1", PICTURE), written, layer="conv1")
+    answer = as_object(projections("conv1", PICTURE), written)
     (item,) = answer["projections"]
     assert [item[field] for field in ("picture", "tensor", "control_tensor")] == ["a", None, "b"]
     assert answer["sheet"] == "c"

@@ -88,14 +88,16 @@ def test_consecutive_pages_contain_every_map_once(run: Run, tmp_path: Path) -> N
 
 
 def test_a_dead_map_is_marked_as_dead(capsys: pytest.CaptureFixture[str]) -> None:
-    record = {"map": 4, "rank": 0, "value": 0.0, "state": "silent", "path": "a.jpg"}
+    record = {"layer": "relu5", "map": 4, "rank": 0, "value": 0.0, "state": "silent", "path": "a.jpg"}
     summary = {"map": 4, "alive": 0, "images": 12, "dead": 1}
     tables = {
         name: Table(tuple(row), (tuple(row.values()),))
         for name, row in (("records", record), ("maps", summary))
     }
-    print_maps("relu5", Analyzed("tiny", 1, Analysis(tables=tables)), {"top-k.png": Path("top-k.png")})
-    assert "dead" in capsys.readouterr().out
+    print_maps(Analyzed("tiny", 1, Analysis(tables=tables)), {"top-k.png": Path("top-k.png")})
+    printed = capsys.readouterr().out
+    assert "relu5 of tiny version 1" in printed
+    assert "dead" in printed
 
 
 @pytest.mark.usefixtures("photos")

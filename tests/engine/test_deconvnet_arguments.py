@@ -11,7 +11,7 @@ def test_an_unknown_layer_is_rejected_with_the_available_ones(
     tiny_network: Network, tiny_trace: Trace
 ) -> None:
     with pytest.raises(
-        NotFound, match=r"layer 'conv9' not found; available: conv1, relu1, pool1, .*, fc8"
+        NotFound, match=r"layer 'conv9' not found; available: conv1, relu1, .*, fc8 \.\.\. and 5 more"
     ) as caught:
         project(tiny_network, tiny_trace, "conv9", [Unit(0, 0)])
     assert caught.value.field == "layer"

@@ -153,7 +153,7 @@ def test_the_command_line_lists_it_with_its_package(run: Run) -> None:
 def test_the_service_lists_it_too(client: Client) -> None:
     (info,) = (info for info in client.analyzers() if info.name == "gradcam")
     assert (info.distribution, info.version) == ("zfscope-gradcam", VERSION)
-    assert info.parameters_schema["properties"]["layer"]["default"] == "relu5"
+    assert info.parameters_schema["properties"]["layer"]["default"] == ""
 
 
 def test_the_client_receives_the_result_that_the_guide_describes(client: Client, photo: Path) -> None:
@@ -168,7 +168,8 @@ def test_the_client_receives_the_result_that_the_guide_describes(client: Client,
     }
     assert result.numbers["peak"] == result.tensors["cam"].max() > 0
     (score,) = (score for score in client.classify(photo).classes if score.label == "church")
-    assert result.tables["classes"].rows == (("n0", "church", pytest.approx(score.probability, rel=1e-4)),)
+    row = ("n0", "church", pytest.approx(score.probability, rel=1e-4), "relu5")
+    assert result.tables["classes"].rows == (row,)
     assert result.numbers["score"] == pytest.approx(score.logit, rel=1e-4)
     assert [picture.name for picture in result.pictures] == ["gradcam"]
     assert all(0 < progress.fraction <= 1 for progress in reports)

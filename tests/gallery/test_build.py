@@ -292,10 +292,11 @@ def test_count_selects_the_strongest_maps(model: Model, plan: GalleryPlan) -> No
     ("options", "error", "message"),
     [
         (
-            {"layers": ["conv9"]},
+            {"layers": ["conv2"]},
             NotFound,
-            f"'conv9' is not in index 'them'; available: {', '.join(LAYERS)}",
+            f"'conv2' is not in index 'them'; available: {', '.join(LAYERS)}",
         ),
+        ({"layers": ["conv9"]}, NotFound, "layer 'conv9' not found; available: conv1, relu1"),
         ({"top": 10}, InputError, r"top is 10; allowed: 1 to 9 \(index 'them' has 9 photos per map\)"),
         ({"top": 0}, InputError, "top is 0"),
         ({"count": 0}, InputError, "count is 0; allowed: 1 or more"),

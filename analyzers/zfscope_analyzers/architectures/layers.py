@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from zfscope.errors import InputError
 from zfscope.networks.layer import Layer
+from zfscope.networks.lookup import list_layers
 from zfscope.networks.receptive import receptive_fields
 from zfscope.networks.spec import INPUT, NetworkSpec
 
@@ -44,7 +45,7 @@ def first_layers(spec: NetworkSpec) -> FirstLayers:
     path = [] if second is None else list(_path_to_image(spec, second))
     below = [layer for layer in path[1:] if layer in convolutions]
     if second is None or not below or not _reads_image(spec, below[0]):
-        names = ", ".join(spec.convolutions) or "none"
+        names = list_layers(spec, spec.convolutions) or "none"
         raise InputError(
             f"network '{spec.name}' has no convolution of the image followed by another convolution, which a "
             f"comparison of architectures needs; its convolutions: {names}",

@@ -64,8 +64,7 @@ class Correspond:
         Raises NotFound for a layer that the model lacks, InputError for a part without exactly one box per
         photo and for a box outside of the crop that the network sees.
         """
-        for index, layer in enumerate(params.layers):
-            context.model.network.spec.layer(layer, field=f"layers[{index}]")
+        params = params.resolve(context.model.spec)
         parts = locate_parts(context.images, params)
         draws = draw_random_regions(context.images, parts, params)
         distances = measure_changes(context, params, [*parts, *draws])

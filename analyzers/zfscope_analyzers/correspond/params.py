@@ -5,7 +5,9 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, NonNegativeInt, field_validator
 
 from zfscope.images.transform import FillColour
-from zfscope_analyzers.params import Params, PhotoBox, reject_duplicates
+from zfscope.networks.landmarks import default_layers
+from zfscope.networks.spec import NetworkSpec
+from zfscope_analyzers.params import Params, PhotoBox, reject_duplicates, with_layers
 
 # Name of the control among the parts.
 RANDOM = "random"
@@ -35,10 +37,11 @@ class CorrespondParams(Params):
         min_length=1, max_length=16, description="Parts to occlude, one at a time."
     )
     layers: Annotated[tuple[str, ...], AfterValidator(reject_duplicates)] = Field(
-        default=("pool5", "relu7"),
-        min_length=1,
+        default=(),
         max_length=8,
-        description="Layers whose features are compared; the default is the paper's layers 5 and 7.",
+        description="Layers whose features are compared. Empty: the model's last layer with maps and the "
+        "input of its last layer with weights, as the paper's layers 5 and 7; in a model that ends in maps, "
+        "the activation after the middle convolution and the last layer.",
     )
     random: Annotated[int, Field(ge=0, le=100)] = Field(
         default=10,
@@ -51,6 +54,11 @@ class CorrespondParams(Params):
         description="Colour of the occluded boxes: grey (128), mean (the mean colour that the model's "
         "preprocessing subtracts) or black (0).",
     )
+
+    def resolve(self, spec: NetworkSpec) -> "CorrespondParams":
+        """Return the parameters with the full names of the layers that they mean in a network."""
+        known = default_layers(spec)
+        return with_layers(self, spec, (known.lower_features, known.upper_features))
 
     @field_validator("parts")
     @classmethod

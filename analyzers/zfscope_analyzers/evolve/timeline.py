@@ -1,6 +1,7 @@
 """Timeline of a training run: its stored epochs, each with its weights and its index."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,12 +9,14 @@ from pydantic import Field, NonNegativeInt
 
 from zfscope.analysis.contract import Context
 from zfscope.errors import InputError, NotFound
-from zfscope.networks.spec import convolutional_part
+from zfscope.networks.landmarks import middle_convolution
+from zfscope.networks.lookup import list_layers
+from zfscope.networks.spec import NetworkSpec, convolutional_part
 from zfscope.records import MAX_EVOLVED_MAPS
 from zfscope.scan import indexes_folder
 from zfscope.scan.open import epoch_index_name, index_names
 from zfscope.store import Model, ModelStore
-from zfscope_analyzers.params import MapSelection
+from zfscope_analyzers.params import MapSelection, with_layer
 from zfscope_analyzers.top_k.page import Page, TopKParams, load_page
 
 _EPOCH_INDEX_NAME = re.compile(r"(.+)-epoch-\d{3,}")
@@ -29,9 +32,9 @@ class EvolveParams(MapSelection):
         "NAME-epoch-005 and so on. Empty: the only index.",
     )
     layer: str = Field(
-        default="conv3",
+        default="",
         description="Layer of the feature maps: a convolutional layer, or the rectification, pooling or "
-        "normalisation after one.",
+        "normalisation after one. Empty: the model's middle convolution, or the middle indexed one.",
     )
     maps: tuple[NonNegativeInt, ...] = Field(
         default=(),
@@ -96,10 +99,14 @@ def load_timeline(context: Context, params: EvolveParams) -> Timeline:
     or rank photos by sums.
     """
     store, model = _store_with_checkpoints(context), context.model
-    _check_has_checkpointed(model, params.layer)
+    if params.layer:
+        params = with_layer(params, model.spec)
+        _check_has_checkpointed(model, params.layer)
     base = params.index or _default_base(model)
     epochs = _epochs(model, base, params)
-    end = Snapshot(None, model, load_page(context, _final_params(params, base)))
+    page = load_page(context, _final_params(params, base), default=_middle_layer)
+    _check_has_checkpointed(model, page.layer)
+    end = Snapshot(None, model, page)
     snapshots = [_snapshot(context, store, epoch, base, end.page) for epoch in epochs]
     for snapshot in (*snapshots, end):
         _check_comparable(snapshot.page, end.page)
@@ -121,14 +128,23 @@ def _store_with_checkpoints(context: Context) -> ModelStore:
 
 def _check_has_checkpointed(model: Model, layer: str) -> None:
     """Raise unless checkpoints hold the layer: they end where feature maps are flattened to a vector."""
-    model.network.spec.layer(layer)
-    available = [known.name for known in convolutional_part(model.network.spec).layers]
+    available = _checkpointed(model.spec)
     if layer not in available:
         message = (
             f"layer '{layer}' has no feature maps; checkpoints hold only layers that have: "
-            f"{', '.join(available)}"
+            f"{list_layers(model.spec, available)}"
         )
         raise InputError(message, field="layer")
+
+
+def _checkpointed(spec: NetworkSpec) -> list[str]:
+    return [layer.name for layer in convolutional_part(spec).layers]
+
+
+def _middle_layer(spec: NetworkSpec, indexed: Sequence[str]) -> str:
+    """Return the middle convolution of the indexed layers that checkpoints hold, or else the last layer."""
+    available = set(_checkpointed(spec)).intersection(indexed)
+    return middle_convolution(spec, available) if available else indexed[-1]
 
 
 def _default_base(model: Model) -> str:

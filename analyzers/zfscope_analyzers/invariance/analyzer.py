@@ -75,8 +75,7 @@ class InvarianceAnalyzer:
         classes.
         """
         check_classifies(context.model)
-        for index, layer in enumerate(params.layers):
-            context.model.network.spec.layer(layer, field=f"layers[{index}]")
+        params = params.resolve(context.model.spec)
         classes = _true_classes(context, params)
         photos = [measure_photo(context, params, photo, index) for photo, index in enumerate(classes)]
         curves = tuple(group_by_kind(photos, params))

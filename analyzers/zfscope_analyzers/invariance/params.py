@@ -5,7 +5,9 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from zfscope.images.transform import Fill
-from zfscope_analyzers.params import Params, reject_duplicates
+from zfscope.networks.landmarks import default_layers
+from zfscope.networks.spec import NetworkSpec
+from zfscope_analyzers.params import Params, reject_duplicates, with_layers
 
 TransformationKind = Literal["vertical", "horizontal", "scale", "rotation"]
 _MAX_VALUES = 200
@@ -42,10 +44,11 @@ class InvarianceParams(Params):
         description="Rotations about the centre of the crop in degrees, positive counter-clockwise.",
     )
     layers: Annotated[tuple[str, ...], AfterValidator(reject_duplicates)] = Field(
-        default=("relu1", "relu7"),
-        min_length=1,
+        default=(),
         max_length=8,
-        description="Layers whose features are compared; the figure shows the first and the last of them.",
+        description="Layers whose features are compared; the figure shows the first and the last of them. "
+        "Empty: the activation after the model's first convolution, and the input of its last layer with "
+        "weights.",
     )
     fill: Fill = Field(
         default="mean",
@@ -58,6 +61,11 @@ class InvarianceParams(Params):
         description="True class of each photo, in order: the id or name of a label, or '' for the class that "
         "is most likely before any transformation. Empty: the most likely class of every photo.",
     )
+
+    def resolve(self, spec: NetworkSpec) -> "InvarianceParams":
+        """Return the parameters with the full names of the layers that they mean in a network."""
+        known = default_layers(spec)
+        return with_layers(self, spec, (known.first_activation, known.upper_features))
 
     def values(self, kind: TransformationKind) -> tuple[float, ...]:
         """Return the values of one kind of transformation, in the order in which they are applied."""

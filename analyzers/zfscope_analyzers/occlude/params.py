@@ -13,7 +13,9 @@ from pydantic import (
     field_validator,
 )
 
-from zfscope_analyzers.params import Params, PhotoBox
+from zfscope.networks.landmarks import default_layers
+from zfscope.networks.spec import NetworkSpec
+from zfscope_analyzers.params import Params, PhotoBox, with_layer
 
 _COLOUR = "#[0-9a-fA-F]{6}"
 
@@ -80,7 +82,11 @@ class OccludeParams(Params):
     value: Literal["probability", "logit"] = Field(
         default="probability", description="Class score to report: probability or logit."
     )
-    layer: str = Field(default="relu5", description="Layer of the feature map to watch.")
+    layer: str = Field(
+        default="",
+        description="Layer of the feature map to watch. Empty: the activation after the model's last "
+        "convolution.",
+    )
     map: NonNegativeInt | None = Field(
         default=None,
         description="Feature map whose total activation to watch; unset: the map that is strongest in the "
@@ -109,6 +115,10 @@ class OccludeParams(Params):
         """
         window = self.window or max(round(side / 7), self.stride or 1)
         return WindowSizes(window, self.stride or min(max(round(side / 28), 1), window))
+
+    def resolve(self, spec: NetworkSpec) -> "OccludeParams":
+        """Return the parameters with the full name of the layer that they mean in a network."""
+        return with_layer(self, spec, default_layers(spec).last_activation)
 
     @field_validator("boxes")
     @classmethod

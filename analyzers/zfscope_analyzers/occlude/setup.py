@@ -78,11 +78,11 @@ def prepare_run(context: Context, params: OccludeParams) -> OcclusionRun:
     """
     model, prepared = context.model, context.images[0]
     check_classifies(model)
+    params = params.resolve(model.spec)
     windows = _windows(context, params)
     targets = [
         class_number(model, label, field=f"classes[{index}]") for index, label in enumerate(params.classes)
     ]
-    model.network.spec.layer(params.layer)
     check_down_to(model.network, params.layer, params.control_down_to)
     shape = model.network.shapes[params.layer]
     if params.map is not None and params.map >= shape[0]:

@@ -1,5 +1,6 @@
 """Selection of feature maps of an index, with the photos that activate each of them most."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pydantic import Field, NonNegativeInt
@@ -7,14 +8,19 @@ from pydantic import Field, NonNegativeInt
 from zfscope.analysis.contract import Context
 from zfscope.analysis.control import check_down_to
 from zfscope.errors import InputError, NotFound
+from zfscope.networks.landmarks import last_convolution
+from zfscope.networks.spec import NetworkSpec
 from zfscope.records import MAX_RECORDS
 from zfscope.scan import Index, Record, indexes_folder, open_index
 from zfscope.scan.manifest import model_identity
 from zfscope.scan.open import index_names, read_manifest
 from zfscope.store import Model
-from zfscope_analyzers.params import MapSelection
+from zfscope_analyzers.params import MapSelection, with_layer
 
 MAX_MAPS = 64
+
+# Returns a layer, given the network and the layers of an index.
+LayerChoice = Callable[[NetworkSpec, Sequence[str]], str]
 
 
 class TopKParams(MapSelection):
@@ -23,7 +29,11 @@ class TopKParams(MapSelection):
     index: str = Field(
         default="", description="Name of an index of the model; empty: the only index of these weights."
     )
-    layer: str = Field(default="conv5", description="Indexed layer whose feature maps to show.")
+    layer: str = Field(
+        default="",
+        description="Indexed layer whose feature maps to show. Empty: the model's last convolution, or the "
+        "last indexed one.",
+    )
     maps: tuple[NonNegativeInt, ...] = Field(
         default=(),
         max_length=MAX_MAPS,
@@ -68,16 +78,20 @@ class Page:
         return len(self.records[0])
 
 
-def load_page(context: Context, params: TopKParams) -> Page:
+def load_page(context: Context, params: TopKParams, *, default: LayerChoice = last_convolution) -> Page:
     """Read the requested maps and their records from an index.
 
-    Raises NotFound for an index, layer or map that does not exist, InputError if several indexes exist and
-    none is named, for a page after the last map, and for a `top` beyond the number of records.
+    default: returns the layer to show if the parameters name none. Raises NotFound for an index, layer or map
+    that does not exist, InputError if several indexes exist and none is named, for a page after the last map,
+    and for a `top` beyond the number of records.
     """
-    model, layer = context.model, params.layer
-    model.network.spec.layer(layer)
-    check_down_to(model.network, layer, params.control_down_to)
+    model = context.model
+    if params.layer:
+        params = with_layer(params, model.spec)
     index = open_index(model, params.index or _default_index(model))
+    layer = params.layer or default(model.spec, index.layers)
+    params = params.model_copy(update={"layer": layer})
+    check_down_to(model.network, layer, params.control_down_to)
     alive = index.alive(layer).tolist()
     maps = (
         _named_maps(index, params, len(alive)) if params.maps else _strongest_maps(index, params, len(alive))

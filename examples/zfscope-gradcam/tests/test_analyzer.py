@@ -173,7 +173,7 @@ def test_it_is_installed_as_an_analyzer_that_fits_the_contract() -> None:
     result = load_analyzers(["gradcam"])["gradcam"]
     assert (result.distribution, type(result.analyzer)) == ("zfscope-gradcam", GradCam)
     schema = result.analyzer.params.model_json_schema()
-    assert schema["properties"]["layer"]["default"] == "relu5"
+    assert schema["properties"]["layer"]["default"] == ""
     assert all(field["description"] for field in schema["properties"].values())
 
 

@@ -24,9 +24,11 @@ from zfscope.plugin import (
     check_classifies,
     check_layer,
     class_number,
+    default_layers,
     figure,
     heat_panel,
     images_of,
+    list_layers,
     photo_panel,
     picture,
     rounding,
@@ -43,7 +45,11 @@ class GradCamParams(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    layer: str = Field(default="relu5", description="Layer of feature maps below the class scores.")
+    layer: str = Field(
+        default="",
+        description="Layer of feature maps below the class scores. Empty: the activation after the last "
+        "convolution.",
+    )
     label: str = Field(
         default="", description="Class: a label's id or name. Empty: the photo's most likely class."
     )
@@ -65,7 +71,7 @@ class GradCam:
     Tensors, float32: `cam` (rows, columns) of the layer, ReLU(sum_k alpha_k A^k); `weights` (maps,), the
     alpha_k; `heat` (H, W), `cam` resized to the network's crop. Numbers: `score` of the class before the
     softmax; `peak`, the largest value of `cam`, 0 without evidence for the class. Table: `classes` (label_id,
-    label, probability), one row. Picture: `gradcam`.
+    label, probability, layer), one row. Picture: `gradcam`.
     """
 
     name = "gradcam"
@@ -86,21 +92,21 @@ class GradCam:
         """
         model, crop = context.model, context.images[0]
         check_classifies(model)
-        _check_maps(model.network, params.layer)
+        layer = _layer_with_maps(model.network, params.layer)
         number = class_number(model, params.label, field="label") if params.label else None
         context.check_cancelled()
         traced = trace(model.network, images_of(model, crop.pixels[:1]))
         context.progress(0.4, None)
         context.check_cancelled()
         target = _target_of(model, traced, number)
-        cam, weights = grad_cam(model.network, traced, params.layer, target.index)
-        heat, floor = _resize(cam, crop.views.shape[1:3]), cam_floor(traced, params.layer, weights)
+        cam, weights = grad_cam(model.network, traced, layer, target.index)
+        heat, floor = _resize(cam, crop.views.shape[1:3]), cam_floor(traced, layer, weights)
         context.progress(0.8, None)
         return Analysis(
             tensors={"cam": array(cam), "weights": array(weights), "heat": array(heat)},
-            pictures=(_draw(context, params.layer, target, heat, floor),) if context.pictures else (),
+            pictures=(_draw(context, layer, target, heat, floor),) if context.pictures else (),
             numbers={"score": target.score, "peak": float(cam.max())},
-            tables={"classes": _table_of(target)},
+            tables={"classes": _table_of(target, layer)},
         )
 
 
@@ -143,14 +149,20 @@ def _above(spec: NetworkSpec, layer: str) -> list[Layer]:
     return above
 
 
-def _check_maps(network: Network, layer: str) -> None:
-    """Raise NotFound or InputError unless the layer has maps and leads to the class scores."""
-    check_layer(network.spec, layer)
+def _layer_with_maps(network: Network, name: str) -> str:
+    """Return the full name of a layer, or of the default layer if the name is empty.
+
+    Raises NotFound or InputError unless the layer has maps and leads to the class scores.
+    """
+    layer = check_layer(network.spec, name or default_layers(network.spec).last_activation)
     if len(network.shapes[layer]) != 3:
-        allowed = ", ".join(step.name for step in network.spec.layers if len(network.shapes[step.name]) == 3)
+        allowed = list_layers(
+            network.spec, [step.name for step in network.spec.layers if len(network.shapes[step.name]) == 3]
+        )
         raise InputError(f"layer '{layer}' has no maps; layers with maps: {allowed}", field="layer")
     if network.spec.layers[-1] not in _above(network.spec, layer):
         raise InputError(f"layer '{layer}' does not lead to the class scores", field="layer")
+    return layer
 
 
 def _target_of(model: Model, traced: Trace, number: int | None) -> _Target:
@@ -165,10 +177,10 @@ def _resize(cam: Tensor, size: tuple[int, ...]) -> Tensor:
     return interpolate(cam[None, None], size=size, mode="bilinear", align_corners=False)[0, 0]
 
 
-def _table_of(target: _Target) -> Table:
-    """Return the class as a table of one row."""
-    row = (target.label.id, target.label.name, target.probability)
-    return Table(("label_id", "label", "probability"), (row,))
+def _table_of(target: _Target, layer: str) -> Table:
+    """Return the class and the layer as a table of one row."""
+    row = (target.label.id, target.label.name, target.probability, layer)
+    return Table(("label_id", "label", "probability", "layer"), (row,))
 
 
 def _draw(context: Context, layer: str, target: _Target, heat: Tensor, floor: float) -> Picture:

@@ -44,11 +44,11 @@ def check_down_to(network: Network, layer: str, down_to: str) -> None:
     """Raise NotFound or InputError unless `down_to` is empty, `layer` or an earlier layer."""
     if not down_to:
         return
-    network.spec.layer(down_to, field="control_down_to")
+    first = network.spec.layer(down_to, field="control_down_to").name
     names = [known.name for known in network.spec.layers]
-    if names.index(down_to) > names.index(layer):
+    if names.index(first) > names.index(layer):
         raise InputError(
-            f"control_down_to is '{down_to}', which comes after '{layer}'; use '{layer}' or an earlier layer",
+            f"control_down_to is '{first}', which comes after '{layer}'; use '{layer}' or an earlier layer",
             field="control_down_to",
         )
 
@@ -62,7 +62,7 @@ def randomised(network: Network, *, until: str, generator: torch.Generator, down
     """
     control = Network(network.spec).requires_grad_(False)
     names = [layer.name for layer in network.spec.layers]
-    first = names.index(down_to) if down_to else 0
+    first = names.index(network.spec.layer(down_to).name) if down_to else 0
     for index, name in enumerate(names[: names.index(until) + 1]):
         if name not in network.filters:
             continue

@@ -1,29 +1,51 @@
 """Descriptions of models, layers and analyzers; no weights are loaded."""
 
+from collections.abc import Mapping
 from math import prod
+from typing import Any
 
 from zfscope.analysis.registry import RegisteredAnalyzer
 from zfscope.analysis.run import default_cost, translate_errors
 from zfscope.answers.analysis import AnalyzerInfo
 from zfscope.answers.models import Accuracy, LabelInfo, LayerInfo, ModelInfo, ModelSummary, PreprocessingInfo
 from zfscope.images.preprocess import Preprocessing
-from zfscope.networks.receptive import receptive_fields
+from zfscope.networks.landmarks import blocks
+from zfscope.networks.receptive import ReceptiveField, receptive_fields
 from zfscope.networks.spec import NetworkSpec, parameter_count, shapes
 from zfscope.store import DamagedEntry, Manifest, Model, RecordedAccuracy
 
 Key = tuple[str, int]
+# Fields of `LayerInfo` for a layer without rows and columns.
+_NO_GEOMETRY: Mapping[str, Any] = {"stride_px": None, "receptive_field_px": None}
 
 
 def describe(spec: NetworkSpec) -> tuple[LayerInfo, ...]:
     """Describe the layers of a network in order of evaluation."""
     known, fields, sources = shapes(spec), receptive_fields(spec), spec.sources
-    described = []
-    for layer in spec.layers:
-        shape, field = known[layer.name], fields[layer.name]
-        parameters = sum(map(prod, layer.parameters(known[sources[layer.name][0]]).values()))
-        geometry = (field.jump, field.size) if spec.has_maps(layer.name) else (None, None)
-        described.append(LayerInfo(layer.name, layer.kind, shape, parameters, *geometry))
-    return tuple(described)
+    listed_first = set(blocks(spec))
+    return tuple(
+        LayerInfo(
+            name=layer.name,
+            kind=layer.kind,
+            shape=known[layer.name],
+            parameters=sum(map(prod, layer.parameters(known[sources[layer.name][0]]).values())),
+            block=layer.name in listed_first,
+            **(_geometry(fields[layer.name]) if spec.has_maps(layer.name) else _NO_GEOMETRY),
+        )
+        for layer in spec.layers
+    )
+
+
+def _geometry(field: ReceptiveField) -> dict[str, int]:
+    """Return the fields of `LayerInfo` with strides and receptive fields."""
+    return {
+        "stride_px": field.jump,
+        "stride_rows_px": field.rows.jump,
+        "stride_columns_px": field.columns.jump,
+        "receptive_field_px": field.size,
+        "receptive_field_rows_px": field.rows.size,
+        "receptive_field_columns_px": field.columns.size,
+    }
 
 
 def model_summary(entry: Manifest | DamagedEntry, default: Key | None) -> ModelSummary:

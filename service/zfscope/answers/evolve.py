@@ -52,7 +52,7 @@ class Settling:
 
 @dataclass(frozen=True, eq=False)
 class Evolution(ShowsPicture):
-    """Evolution of feature maps during training. settling: empty unless requested.
+    """Evolution of feature maps of a layer during training. settling: empty unless requested.
 
     Tensors, None unless requested: projections float32 (maps, epochs, C, size, size) in the network's channel
     order; patches uint8 (maps, epochs, size, size, 3). Both are zero where no photo activates the map.
@@ -66,6 +66,7 @@ class Evolution(ShowsPicture):
     projections: NDArray[np.float32] | None
     patches: NDArray[np.uint8] | None
     warnings: tuple[Notice, ...] = ()
+    layer: str = ""
 
 
 def _assemble(analyzed: Analyzed, _: Sequence[Size]) -> Evolution:
@@ -74,6 +75,7 @@ def _assemble(analyzed: Analyzed, _: Sequence[Size]) -> Evolution:
     return from_analysis(
         Evolution,
         analyzed,
+        layer=analysis.tables["evolution"].records()[0]["layer"],
         maps=tuple(
             EvolvedMap(
                 feature_map,

@@ -28,7 +28,9 @@ class LayerInfo:
     """A layer of a network.
 
     shape: shape of its output for one image, (maps, rows, columns) or (units,). stride_px,
-    receptive_field_px: in pixels of the network's input; None if units see the whole input.
+    receptive_field_px: the larger of rows and columns, in pixels of the network's input; None if units see
+    the whole input, as are the separate numbers of rows and columns. block: whether the layer is one of those
+    to list first: outputs of blocks, and layers that analyses use by default.
     """
 
     name: str
@@ -37,6 +39,11 @@ class LayerInfo:
     parameters: int
     stride_px: int | None
     receptive_field_px: int | None
+    stride_rows_px: int | None = None
+    stride_columns_px: int | None = None
+    receptive_field_rows_px: int | None = None
+    receptive_field_columns_px: int | None = None
+    block: bool = False
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ class TopMap:
 
 @dataclass(frozen=True, eq=False)
 class TopK(ShowsPicture):
-    """Strongest photos of feature maps in an index.
+    """Strongest photos of feature maps of a layer in an index.
 
     Tensors, None unless requested: projections and controls float32 (maps, photos, C, size, size) in the
     network's channel order; patches uint8 (maps, photos, size, size, 3). All are zero where a photo is
@@ -70,14 +70,17 @@ class TopK(ShowsPicture):
     patches: NDArray[np.uint8] | None
     controls: NDArray[np.float32] | None
     warnings: tuple[Notice, ...] = ()
+    layer: str = ""
 
 
 def _assemble(analyzed: Analyzed, _: Sequence[Size]) -> TopK:
     analysis = analyzed.analysis
-    records = group_by(analysis.tables["records"].records(), "map")
+    rows = analysis.tables["records"].records()
+    records = group_by(rows, "map")
     return from_analysis(
         TopK,
         analyzed,
+        layer=rows[0]["layer"],
         maps=tuple(
             from_record(
                 TopMap,

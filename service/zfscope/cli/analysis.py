@@ -13,7 +13,15 @@ from zfscope.cli import options as opt
 from zfscope.cli.command import command_parameters, remote, with_parameters
 from zfscope.cli.connect import connect
 from zfscope.cli.output import print_json, print_warnings, progress, warnings_json
-from zfscope.cli.output_folder import OutputFolder, Subject, model_id, npy, open_output, safe_name
+from zfscope.cli.output_folder import (
+    OutputFolder,
+    Subject,
+    layer_subject,
+    model_id,
+    npy,
+    open_output,
+    safe_name,
+)
 from zfscope.cli.photos import expand_photos, is_single_photo, process_photos, read_photo
 
 if TYPE_CHECKING:
@@ -172,6 +180,22 @@ def _run_with_progress(call: Callable[..., A], stage: str) -> A:
     with progress() as bar:
         task = bar.add_task(stage, total=100)
         return call(progress=lambda report: bar.update(task, completed=int(100 * report.fraction)))
+
+
+def layer_of(found: "Analyzed") -> str:
+    """Return the layer of an answer about a single layer, from its tables; empty for other answers."""
+    named = {
+        row["layer"]
+        for table in found.analysis.tables.values()
+        if "layer" in table.columns
+        for row in table.records()
+    }
+    return str(named.pop()) if len(named) == 1 else ""
+
+
+def subject_of_layer(found: "Analyzed") -> Subject:
+    """Return the subject of an answer about a single layer."""
+    return layer_subject(layer_of(found))
 
 
 def picture_line(written: WrittenFiles) -> str:

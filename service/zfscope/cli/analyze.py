@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 
 from zfscope.analysis.reserved import GROUP
 from zfscope.cli import options as opt
-from zfscope.cli.analysis import AnalysisRunner, WrittenFiles, analysis, each_photo
+from zfscope.cli.analysis import AnalysisRunner, WrittenFiles, analysis, each_photo, layer_of
 from zfscope.cli.command import completions, make_command, parameter, remote
 from zfscope.cli.connect import connect
 from zfscope.cli.output import cells, print_lines, print_table, title_of
@@ -129,9 +129,9 @@ def _analyzer_command(info: "AnalyzerInfo", client: "ClientMethods") -> Any:
         named = parameters.pop("photos", [])
 
         def work(paths: Sequence[Path], images: Sequence[bytes], file: Path | None) -> None:
-            subject = _subject(info, paths, images, parameters)
+            subject = partial(_subject, paths, images, parameters)
             show = partial(_show, f"{info.name} of {file.name}" if file else info.name)
-            run.analyze(info.name, images, parameters, lambda _: subject, show, stage=info.name, file=file)
+            run.analyze(info.name, images, parameters, subject, show, stage=info.name, file=file)
 
         if named and max_photos == 1:
             each_photo(named, lambda path, image, file: work([path], [image], file), as_json=run.as_json)
@@ -143,14 +143,13 @@ def _analyzer_command(info: "AnalyzerInfo", client: "ClientMethods") -> Any:
 
 
 def _subject(
-    info: "AnalyzerInfo", paths: Sequence[Path], photos: Sequence[bytes], parameters: Mapping[str, Any]
+    paths: Sequence[Path], photos: Sequence[bytes], parameters: Mapping[str, Any], found: "Analyzed"
 ) -> Subject:
-    """Return the subject of the files: the photos, else the layer if the analyzer has one, else none.
+    """Return the subject of the files: the photos, else the layer if the answer is about one, else none.
 
     It includes the other models of a comparison.
     """
-    schema = info.parameters_schema.get("properties", {}).get("layer", {})
-    layer = parameters.get("layer", schema.get("default"))
+    layer = layer_of(found) or parameters.get("layer")
     of_layer = layer_subject(layer) if isinstance(layer, str) else Subject("", ())
     subject = photos_subject(paths, photos) or of_layer
     return replace(subject, models=tuple(map(str, parameters.get("others", ()))))

@@ -8,12 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from zfscope.cli import options as opt
-from zfscope.cli.analysis import AnalysisRunner, WrittenFiles, analysis, picture_line
+from zfscope.cli.analysis import (
+    AnalysisRunner,
+    WrittenFiles,
+    analysis,
+    layer_of,
+    picture_line,
+    subject_of_layer,
+)
 from zfscope.cli.command import option
 from zfscope.cli.index import ForwardOptions, index_name, photos_indexed, photos_indexed_json
 from zfscope.cli.indexes import build_missing_indexes
 from zfscope.cli.output import print_table, title_of
-from zfscope.cli.output_folder import layer_subject
 from zfscope.cli.streams import echo
 from zfscope.errors import InputError
 from zfscope.records import RecordState
@@ -28,7 +34,13 @@ if TYPE_CHECKING:
 _INDEX = "Index of the final weights.  [default: named after DATA, or the only index]"
 _PARAMETERS = opt.parameters_by_name(
     option("index", str, _INDEX, "", metavar="NAME"),
-    option("layer", str, "Convolutional layer of the maps.", "conv3", metavar="LAYER"),
+    option(
+        "layer",
+        str,
+        "Convolutional layer of the maps.  [default: the middle indexed convolution]",
+        "",
+        metavar="LAYER",
+    ),
     opt.numbers_option(
         "maps", "Maps to show.  [default: the strongest after the last epoch]", example="1,2,5"
     ),
@@ -65,7 +77,7 @@ def evolve(
       zfscope evolve --layer conv2 --maps 1,2 --epochs 1,5,20
       zfscope evolve --model zfnet-imagenette --index train --server localhost:50051 --json
     """
-    layer, used, options = parameters["layer"], None, run.options
+    used, options = None, run.options
     if data is not None:
         if server:
             message = (
@@ -81,8 +93,8 @@ def evolve(
         "evolve",
         [],
         parameters,
-        lambda _: layer_subject(layer),
-        partial(_show, layer, photos_indexed(*used) if used else ""),
+        subject_of_layer,
+        partial(_show, photos_indexed(*used) if used else ""),
         more=photos_indexed_json(*used) if used else {},
         stage="epochs",
         **options,
@@ -112,14 +124,15 @@ def _build_indexes(
         return None  # the analyzer raises the error
     spec = convolutional_part(final.spec)
     base, layer, epochs = parameters["index"], parameters["layer"], parameters.get("epochs")
-    by_default = plan_scan(spec)
-    plan = by_default if layer in by_default.layers else plan_scan(spec, [layer])
+    plan = plan_scan(spec)
+    if layer and (full_name := final.spec.layer(layer).name) not in plan.layers:
+        plan = plan_scan(spec, [full_name])
     wanted = final.manifest.early_epochs if epochs is None else epochs
     build_missing_indexes(models, final, photos, base, plan, wanted, forward)
     return read_manifest(indexes_folder(final) / base), photos
 
 
-def _show(layer: str, used: str, analyzed: "Analyzed", written: WrittenFiles) -> None:
+def _show(used: str, analyzed: "Analyzed", written: WrittenFiles) -> None:
     records = analyzed.analysis.tables["evolution"].records()
     names = dict.fromkeys(_name(record) for record in records)
     rows = [
@@ -130,7 +143,7 @@ def _show(layer: str, used: str, analyzed: "Analyzed", written: WrittenFiles) ->
         medians = [row["median"] for row in analyzed.analysis.tables["settling"].records()]
         rows.append(("settled", *("" if each is None else f"{each:.2f}" for each in medians)))
     columns = dict.fromkeys(("map", *names), "right")
-    print_table(f"{layer} of {title_of(analyzed.model, analyzed.version)}", columns, rows)
+    print_table(f"{layer_of(analyzed)} of {title_of(analyzed.model, analyzed.version)}", columns, rows)
     for record in records:
         if RecordState(record["state"]).lost:
             echo(f"map {record['map']}, {_name(record)}: {record['state']}: {record['path']}")

@@ -86,9 +86,10 @@ def _export_onnx(model: "Model", target: Path, layers: list[str] | None) -> None
     from zfscope.runtimes.onnx.graph import with_layers
 
     spec = model.spec
-    for layer in layers or ():
-        spec.layer(layer, field="layers")
-    names = [layer.name for layer in spec.layers] if layers is None else layers
+    if layers is None:
+        names = [layer.name for layer in spec.layers]
+    else:
+        names = [spec.layer(name, field="layers").name for name in layers]
     with folder_for_files(target.parent):
         write_file(target, with_layers(export_graph(model), spec, names))
 

@@ -133,16 +133,16 @@ def _build_indexes(
     forward: ForwardOptions,
 ) -> None:
     """Build the missing indexes of the final weights and, if shown, of the epochs."""
+    from zfscope.networks.lookup import list_layers
     from zfscope.scan import indexes_folder, open_index, plan_scan
 
     plan = plan_scan(model.spec, layers)
     if (indexes_folder(model) / name).exists():
         existing = open_index(model, name)
-        missing = [layer for layer in layers if layer not in existing.layers]
+        missing = [layer for layer in plan.layers if layers and layer not in existing.layers]
         if missing:
-            message = (
-                f"layer '{missing[0]}' is not in index '{name}'; available: {', '.join(existing.layers)}"
-            )
+            available = list_layers(model.spec, existing.layers)
+            message = f"layer '{missing[0]}' is not in index '{name}'; available: {available}"
             raise InputError(f"{message}; choose a new name with --index to build one", field="layers")
         plan = plan_scan(model.spec, layers or existing.layers)
     epochs = model.manifest.early_epochs if evolution else ()

@@ -1,6 +1,7 @@
 """`zfscope models`: list, describe, import, fetch and export models."""
 
 from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,6 +23,15 @@ if TYPE_CHECKING:
 
 
 _LIST = "list"
+# Number of layers up to which all are shown by default.
+MANY_LAYERS = 32
+
+
+class LayerSelection(StrEnum):
+    """Layers of a model to show."""
+
+    all = "all"
+    blocks = "blocks"
 
 
 class ModelsGroup(TyperGroup):
@@ -60,6 +70,13 @@ def list_models(
         str, typer.Argument(metavar="NAME", help="Model to describe layer by layer.", show_default=False)
     ] = "",
     version: opt.ModelVersion = None,
+    layers: Annotated[
+        LayerSelection | None,
+        typer.Option(
+            help="Layers of NAME to show: all, or the outputs of blocks.  "
+            f"[default: all, or blocks if there are over {MANY_LAYERS}]"
+        ),
+    ] = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="First check every file of the store against its hash.")
     ] = False,
@@ -73,6 +90,7 @@ def list_models(
     Examples:
       zfscope models
       zfscope models zfnet-imagenette --json
+      zfscope models squeezenet-imagenet --layers all
       zfscope models --verify
     """
     if verify and server:
@@ -86,7 +104,7 @@ def list_models(
     if as_json:
         print_json(asdict(described) if described else {"models": [asdict(model) for model in listed]})
     elif described:
-        _print_model(described)
+        _print_model(described, layers)
     elif listed:
         _print_models(listed)
     else:
@@ -128,12 +146,15 @@ def _print_models(models: "tuple[ModelSummary, ...]") -> None:
     print_table("", {**columns, "summary": "left"}, rows)
 
 
-def _print_model(model: "ModelInfo") -> None:
+def _print_model(model: "ModelInfo", selection: LayerSelection | None) -> None:
     summary = model.summary
     columns = {"layer": "left", "kind": "left", "output": "left", "parameters": "right"}
     columns |= {"receptive field (px)": "right", "stride (px)": "right"}
     title = f"{title_of(summary.name, summary.version)}: {summary.summary}"
-    print_table(title, columns, [_layer_row(layer) for layer in model.layers])
+    shown = _selected(model.layers, selection)
+    print_table(title, columns, [_layer_row(layer) for layer in shown])
+    if others := len(model.layers) - len(shown):
+        echo(f"Outputs of blocks; {others} other layers: zfscope models {summary.name} --layers all")
     echo(_preprocessing_line(model.preprocessing))
     if model.accuracy:
         accuracy = model.accuracy
@@ -161,15 +182,30 @@ def _preprocessing_line(steps: "PreprocessingInfo") -> str:
     )
 
 
+def _selected(layers: "tuple[LayerInfo, ...]", selection: LayerSelection | None) -> "tuple[LayerInfo, ...]":
+    """Return the layers to show: all or the blocks; by default all of a small network."""
+    if selection is None:
+        selection = LayerSelection.blocks if len(layers) > MANY_LAYERS else LayerSelection.all
+    blocks = tuple(layer for layer in layers if layer.block)
+    return blocks if selection is LayerSelection.blocks and blocks else layers
+
+
 def _layer_row(layer: "LayerInfo") -> tuple[str, ...]:
     return (
         layer.name,
         layer.kind,
         " x ".join(map(str, layer.shape)),
         f"{layer.parameters:,}" if layer.parameters else "",
-        "all" if layer.receptive_field_px is None else str(layer.receptive_field_px),
-        "" if layer.stride_px is None else str(layer.stride_px),
+        _extent(layer.receptive_field_rows_px, layer.receptive_field_columns_px) or "all",
+        _extent(layer.stride_rows_px, layer.stride_columns_px),
     )
+
+
+def _extent(rows: int | None, columns: int | None) -> str:
+    """Return a number of pixels, or rows x columns if they differ; empty for a layer without maps."""
+    if rows is None or columns is None:
+        return ""
+    return str(rows) if rows == columns else f"{rows} x {columns}"
 
 
 models.command("import", cls=Command)(import_model)

@@ -55,7 +55,7 @@ def parse_unit(text: str) -> "Unit":
 
 
 _PARAMETERS = opt.parameters_by_name(
-    option("layer", str, "Layer of the units.", "conv5", metavar="LAYER"),
+    option("layer", str, "Layer of the units.  [default: the last convolution]", "", metavar="LAYER"),
     option("top", int | None, "Number of strongest maps to project from.  [default: 9]", metavar="N"),
     option(
         "unit",
@@ -91,21 +91,19 @@ def project(run: AnalysisRunner, parameters: dict[str, Any], photos: opt.PhotoFi
         raise InputError(message, field="top")
     if "unit" in parameters:
         parameters["units"] = parameters.pop("unit")
-    layer = parameters["layer"]
 
     def project_photo(path: Path, photo: bytes, file: Path | None) -> None:
-        data, shown = partial(contents, layer=layer), partial(as_object, layer=layer)
         view = ResultView(
-            lambda _: photo_subject(path, photo), data, shown, partial(_show, photo=path, layer=layer)
+            lambda _: photo_subject(path, photo), contents, as_object, partial(_show, photo=path)
         )
         run.run(partial(run.client.project, photo, **parameters, **run.options), view, file=file)
 
     each_photo(photos, project_photo, as_json=run.as_json)
 
 
-def contents(result: "Projections", *, layer: str) -> dict[str, bytes]:
+def contents(result: "Projections") -> dict[str, bytes]:
     """Return the files by name: pictures as PNG, tensors as .npy, float32 (C, H, W)."""
-    files = {_sheet(layer): result.sheet.png} if result.sheet else {}
+    files = {_sheet(result): result.sheet.png} if result.sheet else {}
     for item in result.projections:
         for field, (ending, data) in _FILES.items():
             if (value := getattr(item, field)) is not None:
@@ -113,7 +111,7 @@ def contents(result: "Projections", *, layer: str) -> dict[str, bytes]:
     return files
 
 
-def as_object(result: "Projections", written: WrittenFiles, *, layer: str) -> dict[str, Any]:
+def as_object(result: "Projections", written: WrittenFiles) -> dict[str, Any]:
     """Convert projections to a JSON object that lists files by path."""
     projections = [
         {
@@ -123,19 +121,19 @@ def as_object(result: "Projections", written: WrittenFiles, *, layer: str) -> di
         }
         for item in result.projections
     ]
-    sheet = written.get(_sheet(layer))
+    sheet = written.get(_sheet(result))
     return result_json(result, sheet=str(sheet) if sheet else None, projections=projections)
 
 
-def _show(result: "Projections", written: WrittenFiles, *, photo: Path, layer: str) -> None:
+def _show(result: "Projections", written: WrittenFiles, *, photo: Path) -> None:
     columns = {"unit": "left", "activation": "right", "receptive field": "left", "picture": "left"}
     rows = [
         (_unit(item), f"{item.activation:.3f}", _box(item), Path(_path(item, "picture", written) or "").name)
         for item in result.projections
     ]
     print_table(f"{photo.name}, by {title_of(result.model, result.version)}", columns, rows)
-    if _sheet(layer) in written:
-        echo(f"Sheet of all projections: {written[_sheet(layer)]}")
+    if sheet := written.get(_sheet(result)):
+        echo(f"Sheet of all projections: {sheet}")
 
 
 def _unit(item: "Projection") -> str:
@@ -148,9 +146,9 @@ def _box(item: "Projection") -> str:
     return f"columns {box.x0:.0f} to {box.x1:.0f}, rows {box.y0:.0f} to {box.y1:.0f}"
 
 
-def _sheet(layer: str) -> str:
+def _sheet(seen: "Projections") -> str:
     """Return the file name of the sheet of all projections."""
-    return f"{safe_name(layer)}.png"
+    return f"{safe_name(seen.projections[0].layer)}.png"
 
 
 def _name(item: "Projection") -> str:

@@ -1,13 +1,18 @@
 """`zfscope top-k`: show the photos in an index that activate maps most (Fig 2)."""
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from zfscope.cli import options as opt
-from zfscope.cli.analysis import AnalysisRunner, WrittenFiles, analysis, picture_line
+from zfscope.cli.analysis import (
+    AnalysisRunner,
+    WrittenFiles,
+    analysis,
+    layer_of,
+    picture_line,
+    subject_of_layer,
+)
 from zfscope.cli.command import option
 from zfscope.cli.output import print_table, title_of
-from zfscope.cli.output_folder import layer_subject
 from zfscope.cli.streams import echo
 from zfscope.records import RecordState
 
@@ -22,7 +27,7 @@ _PARAMETERS = opt.parameters_by_name(
         "",
         metavar="NAME",
     ),
-    option("layer", str, "Layer of the maps; must be in the index.", "conv5", metavar="LAYER"),
+    option("layer", str, "Layer of the maps.  [default: the last indexed convolution]", "", metavar="LAYER"),
     opt.numbers_option("maps", "Maps to show.  [default: the strongest]", example="3,17,240"),
     option("count", int | None, "Number of the strongest maps, 1 to 64.  [default: 9]", metavar="N"),
     opt.FIRST,
@@ -45,12 +50,10 @@ def top_k(run: AnalysisRunner, parameters: dict[str, Any]) -> None:
       zfscope top-k --layer conv5 --maps 3,17,240 --top 4 --control
       zfscope top-k --model zfnet-imagenette --index val --server localhost:50051 --json
     """
-    layer = parameters["layer"]
-    show = partial(print_maps, layer)
-    run.analyze("top-k", [], parameters, lambda _: layer_subject(layer), show, stage="photos")
+    run.analyze("top-k", [], parameters, subject_of_layer, print_maps, stage="photos")
 
 
-def print_maps(layer: str, analyzed: "Analyzed", written: WrittenFiles) -> None:
+def print_maps(analyzed: "Analyzed", written: WrittenFiles) -> None:
     """Print a row per map, and a line per record whose photo is missing or has changed."""
     records = analyzed.analysis.tables["records"].records()
     columns = dict.fromkeys(("map", "active in", "activations"), "right") | {"strongest photo": "left"}
@@ -59,7 +62,7 @@ def print_maps(layer: str, analyzed: "Analyzed", written: WrittenFiles) -> None:
         own = [record for record in records if record["map"] == summary["map"]]
         active = f"{summary['alive']:,} of {summary['images']:,}"
         rows.append((f"{summary['map']}", active, *_strength(own, summary)))
-    print_table(f"{layer} of {title_of(analyzed.model, analyzed.version)}", columns, rows)
+    print_table(f"{layer_of(analyzed)} of {title_of(analyzed.model, analyzed.version)}", columns, rows)
     lost = [record for record in records if RecordState(record["state"]).lost]
     for record in lost:
         echo(f"map {record['map']}, photo {record['rank'] + 1}: {record['state']}: {record['path']}")

@@ -63,8 +63,9 @@ class CompareOptions(AnalysisOptions, total=False):
 class CorrespondOptions(AnalysisOptions, total=False):
     """Options of the analysis.
 
-    layers: Layers whose features are compared; the default is the paper's layers 5 and 7. Default:
-        'pool5', 'relu7'.
+    layers: Layers whose features are compared. Empty: the model's last layer with maps and the input of
+        its last layer with weights, as the paper's layers 5 and 7; in a model that ends in maps, the
+        activation after the middle convolution and the last layer.
     random: Number of draws of the control: each occludes a box of the photo's mean part size at a random
         position in each photo; 0 for no control. Default: 10.
     seed: Seed of the random positions. Default: 0.
@@ -84,7 +85,7 @@ class EvolveOptions(AnalysisOptions, total=False):
     index: Name of the index of the final weights; with NAME, the indexes of epochs are called
         NAME-epoch-005 and so on. Empty: the only index.
     layer: Layer of the feature maps: a convolutional layer, or the rectification, pooling or
-        normalisation after one. Default: 'conv3'.
+        normalisation after one. Empty: the model's middle convolution, or the middle indexed one.
     maps: Feature maps to show; empty: the `count` strongest at the end of training, after the first
         `first`.
     count: Number of maps, if `maps` is empty. Default: 6.
@@ -113,8 +114,8 @@ class InvarianceOptions(AnalysisOptions, total=False):
         ..., 1.8.
     rotations_deg: Rotations about the centre of the crop in degrees, positive counter-clockwise.
         Default: 0.0, 10.0, ..., 350.0.
-    layers: Layers whose features are compared; the figure shows the first and the last of them. Default:
-        'relu1', 'relu7'.
+    layers: Layers whose features are compared; the figure shows the first and the last of them. Empty:
+        the activation after the model's first convolution, and the input of its last layer with weights.
     fill: Fill outside of the photo: mean (the mean colour that the model's preprocessing subtracts),
         grey (128), black (0) or edge (repeats the photo's edge pixels). Default: 'mean'.
     labels: True class of each photo, in order: the id or name of a label, or '' for the class that is
@@ -145,7 +146,7 @@ class OccludeOptions(AnalysisOptions, total=False):
         #rrggbb. Default: 'grey'.
     classes: Names or ids of the classes to watch; empty: the most likely class of the clean photo.
     value: Class score to report: probability or logit. Default: 'probability'.
-    layer: Layer of the feature map to watch. Default: 'relu5'.
+    layer: Layer of the feature map to watch. Empty: the activation after the model's last convolution.
     map: Feature map whose total activation to watch; unset: the map that is strongest in the clean
         photo.
     method: How to run the network: incremental (recompute only what an occlusion changes), full (whole
@@ -173,7 +174,7 @@ class OccludeOptions(AnalysisOptions, total=False):
 class ProjectOptions(AnalysisOptions, total=False):
     """Options of the analysis.
 
-    layer: Layer of the units, such as conv1. Default: 'conv5'.
+    layer: Layer of the units, such as conv1. Empty: the model's last convolution.
     units: Units to project; empty: the strongest unit of each of the `top` strongest maps.
     top: Number of maps, if `units` is empty. Default: 9.
     rank: Order of the maps: by their largest activation (max) or by their sum (sum). Default: 'max'.
@@ -200,7 +201,8 @@ class TopKOptions(AnalysisOptions, total=False):
     """Options of the analysis.
 
     index: Name of an index of the model; empty: the only index of these weights.
-    layer: Indexed layer whose feature maps to show. Default: 'conv5'.
+    layer: Indexed layer whose feature maps to show. Empty: the model's last convolution, or the last
+        indexed one.
     maps: Feature maps to show; empty: the `count` strongest, by their strongest photo, after the first
         `first`.
     count: Number of maps, if `maps` is empty. Default: 9.

@@ -38,7 +38,7 @@ def project(
     the pixels are not rectified. Raises NotFound for an unknown layer or unit, InputError without seeds or
     for an unknown option.
     """
-    network.spec.layer(layer)
+    layer = network.spec.layer(layer).name
     check_choice("rule", rule, get_args(Rule))
     check_choice("normalisation", normalisation, get_args(Normalisation))
     sources = network.spec.sources

@@ -89,10 +89,9 @@ def recompute(
     of a second and about `budget_bytes`, unless a single change needs more. Raises NotFound for an unknown
     layer, InputError for windows that do not fit the images.
     """
-    for layer in layers:
-        network.spec.layer(layer)
+    wanted = {network.spec.layer(layer).name for layer in layers}
     _check_changes(trace, changes)
-    return _recompute_parts(network, trace, changes, layers, budget_bytes)
+    return _recompute_parts(network, trace, changes, wanted, budget_bytes)
 
 
 def recomputes_little(network: Network, changes: Signal, layers: Collection[str]) -> bool:

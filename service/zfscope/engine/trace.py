@@ -44,7 +44,7 @@ def trace(network: Network, images: Tensor, *, until: str | None = None) -> Trac
     """
     _check_images(network, images)
     if until is not None:
-        network.spec.layer(until)
+        until = network.spec.layer(until).name
     # Layers keep the memory format of the images; pooling is ten times as fast in channels-last format.
     outputs = {INPUT: images.contiguous(memory_format=torch.channels_last)}
     switches = {}

@@ -96,10 +96,11 @@ def plan_gallery(
         raise InputError(f"top is {top}; allowed: 1 to {max_top} ({reason})", field="top")
     if count is not None and count < 1:
         raise InputError(f"count is {count}; allowed: 1 or more", field="count")
-    for layer in layers:
+    named = [model.spec.layer(layer, field="layers").name for layer in layers]
+    for layer in named:
         index.alive(layer)  # raises NotFound
     epochs = _epochs(model, index) if evolution else {}
-    selected = [layer for layer in index.layers if not layers or layer in layers]
+    selected = [layer for layer in index.layers if not named or layer in named]
     return GalleryPlan(
         model,
         index,

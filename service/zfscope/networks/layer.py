@@ -33,6 +33,8 @@ class Layer(BaseModel):
 
     # Whether the layer has two or more inputs; all other layers have one.
     joins: ClassVar[bool] = False
+    # Whether the layer is an activation function, such as a rectifier.
+    activates: ClassVar[bool] = False
 
     # Whether the backward pass applies the layer's gradient at the photo, whatever the rule.
     goes_back_by_gradient: ClassVar[bool] = False

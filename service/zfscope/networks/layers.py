@@ -146,6 +146,7 @@ class ReLU(Layer):
     """Rectification: max(x, 0)."""
 
     kind: Literal["relu"] = "relu"
+    activates: ClassVar[bool] = True
 
     @property
     def rectifies(self) -> bool:
@@ -156,6 +157,7 @@ class Clip(Layer):
     """Clipping to low..high, either of them None for no bound. The default, 0..6, is ReLU6."""
 
     kind: Literal["clip"] = "clip"
+    activates: ClassVar[bool] = True
     low: FiniteFloat | None = 0.0
     high: FiniteFloat | None = 6.0
 
@@ -186,6 +188,7 @@ class Activation(Layer):
     """
 
     kind: Literal["activation"] = "activation"
+    activates: ClassVar[bool] = True
     goes_back_by_gradient: ClassVar[bool] = True
     function: Function
     alpha: FiniteFloat | None = None
@@ -204,6 +207,7 @@ class PReLU(Layer):
     """max(x, 0) + slope * min(x, 0), with a learnt slope per map or unit."""
 
     kind: Literal["prelu"] = "prelu"
+    activates: ClassVar[bool] = True
     goes_back_by_gradient: ClassVar[bool] = True
 
     def parameters(self, source: Shape) -> Mapping[str, Shape]:

@@ -9,7 +9,6 @@ from math import prod
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
-from zfscope.errors import NotFound
 from zfscope.networks.layer import KINDS, AnyLayer, Layer, Shape
 
 # Name of the network's input, the image.
@@ -77,11 +76,18 @@ class NetworkSpec(BaseModel):
         return tuple(layer.name for layer, parameters in _parameters(self) if layer.window and parameters)
 
     def layer(self, name: str, *, field: str = "layer") -> Layer:
-        """Return a layer by name. Raises NotFound, with the available names, for an unknown one."""
-        if name not in self.by_name:
-            names = ", ".join(self.by_name)
-            raise NotFound(f"layer '{name}' not found; available: {names}", field=field)
-        return self.by_name[name]
+        """Return a layer by name, or by a suffix after a dot that no other layer has.
+
+        For example, `conv1` is `layer1.0.conv1` if no other layer ends in `.conv1`. Raises NotFound, with a
+        short list of layers, for an unknown name, and InputError for a suffix of several layers.
+        """
+        from zfscope.networks.lookup import complete_name, unknown_layer  # imported late: they need specs
+
+        known = self.by_name
+        full = name if name in known else complete_name(tuple(known), name, field=field)
+        if full is None:
+            raise unknown_layer(self, name, field=field)
+        return known[full]
 
     def has_maps(self, layer: str) -> bool:
         """Return whether a layer has feature maps rather than units."""

@@ -95,11 +95,9 @@ def check_images(images: NDArray[np.float32], spec: NetworkSpec) -> None:
 def check_call(
     images: NDArray[np.float32], spec: NetworkSpec, layers: Sequence[str], *, field: str = "layers"
 ) -> tuple[str, ...]:
-    """Return the distinct layer names. Raises InputError and NotFound like `Runtime.outputs`."""
+    """Return the full names of the distinct layers. Raises the exceptions of `Runtime.outputs`."""
     check_images(images, spec)
-    for layer in layers:
-        spec.layer(layer, field=field)
-    return tuple(dict.fromkeys(layers))
+    return tuple(dict.fromkeys(spec.layer(layer, field=field).name for layer in layers))
 
 
 def compute_maxima(outputs: NDArray[np.float32], *, sums: bool) -> MapMaxima:

@@ -8,13 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zfscope.errors import NotFound
+from zfscope.networks.lookup import MAX_LISTED, complete_name, join_names
 from zfscope.records import Record
 from zfscope.scan.manifest import IndexManifest
+from zfscope.validation import nearest_name
 
 
 @dataclass(frozen=True, eq=False)
 class Index:
     """The result of a scan; `manifest.origin` describes its inputs.
+
+    Methods accept a layer by its name or by a suffix that is unique in the index, see `NetworkSpec.layer`.
 
     records_by_layer, maps_by_layer: Arrow tables with `RECORD_COLUMNS` and `MAP_COLUMNS`, by layer name.
     skipped: (path, reason) of each photo that could not be used.
@@ -75,10 +79,12 @@ class Index:
         return np.array(column.to_pylist(), np.int64)
 
     def _table(self, layer: str, tables: Mapping[str, Any]) -> Any:
-        if layer not in tables:
-            message = f"layer '{layer}' is not in index '{self.name}'; available: {', '.join(self.layers)}"
-            raise NotFound(message, field="layer")
-        return tables[layer]
+        full = complete_name(self.layers, layer)
+        if full is None:
+            available = join_names(self.layers, self.layers[:MAX_LISTED])
+            message = f"layer '{layer:.80}' is not in index '{self.name}'; available: {available}"
+            raise NotFound(f"{message}{nearest_name(layer, self.layers)}", field="layer")
+        return tables[full]
 
 
 def _record(row: Mapping[str, Any]) -> Record:

@@ -32,14 +32,13 @@ class ScanPlan:
 def plan_scan(spec: NetworkSpec, layers: Sequence[str] = (), *, top: int = 9, rank: Rank = "max") -> ScanPlan:
     """Return the plan of a scan; by default of all convolutional layers, with the paper's top 9.
 
-    Raises NotFound for an unknown layer, InputError if `top` is not 1 to 256 or if no layers are given and
-    the network has no convolution.
+    Raises NotFound for an unknown layer, InputError for an ambiguous one, if `top` is not 1 to 256, and if no
+    layers are given and the network has no convolution.
     """
-    for layer in layers:
-        spec.layer(layer, field="layers")
+    named = {spec.layer(layer, field="layers").name for layer in layers}
     if not 1 <= top <= MAX_TOP:
         raise InputError(f"top is {top}; allowed: 1 to {MAX_TOP}", field="top")
-    selected = set(layers) or set(spec.convolutions)
+    selected = named or set(spec.convolutions)
     if not selected:
         raise InputError("the model has no convolutional layers; name the layers to index", field="layers")
     return ScanPlan(tuple(layer.name for layer in spec.layers if layer.name in selected), top, rank)

@@ -101,9 +101,8 @@ class Batcher:
 
         Cancellation and exceptions are those of `forward`, plus NotFound for an unknown layer.
         """
-        for layer in layers:
-            loaded.model.spec.layer(layer, field="layers")
-        return await self._run(loaded, images, tuple(layers)) if layers else {}
+        names = tuple(loaded.model.spec.layer(layer, field="layers").name for layer in layers)
+        return await self._run(loaded, images, names) if names else {}
 
     async def _run(self, loaded: LoadedModel, images: NDArray[np.float32], names: tuple[str, ...]) -> Outputs:
         check_images(images, loaded.model.spec)

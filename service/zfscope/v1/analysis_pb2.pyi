@@ -370,7 +370,7 @@ class ProjectRequest(_message.Message):
     version: _builtins.int
     """The model's version, 1 or more. Unset means the newest."""
     layer: _builtins.str
-    """Layer whose units are projected; any layer that GetModel lists. Empty means "conv5"."""
+    """Layer whose units are projected; any layer that GetModel lists. Empty means the model's last convolution."""
     top: _builtins.int
     """Number of strongest maps to project, from 1 to the number of maps in the layer, and at most the limit of
     `units`. Unset means 9, or all maps of a layer with fewer. Must be unset if `units` are given.
@@ -628,7 +628,7 @@ class OccludeRequest(_message.Message):
     value: Global___ClassValue.ValueType
     """Class score to report. Unset means the probability."""
     layer: _builtins.str
-    """Layer of the feature map to watch. Empty means "relu5"."""
+    """Layer of the feature map to watch. Empty means the activation after the model's last convolution."""
     map: _builtins.int
     """Feature map to watch, from 0. Unset means the map that is strongest in the photo without occlusion."""
     method: Global___Method.ValueType
@@ -991,7 +991,7 @@ class MeasureInvarianceRequest(_message.Message):
     @_builtins.property
     def layers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Layers whose features are compared: any that GetModel lists, at most 8, without duplicates. Empty means
-        "relu1", "relu7".
+        the activation after the model's first convolution, and the input of its last layer with weights.
         """
 
     @_builtins.property
@@ -1324,7 +1324,8 @@ class CorrespondRequest(_message.Message):
     @_builtins.property
     def layers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Layers whose features are compared: any that GetModel lists, at most 8, without duplicates. Empty means
-        "pool5", "relu7".
+        the model's last layer with maps and the input of its last layer with weights, as the paper's layers 5
+        and 7; in a model that ends in maps, the activation after the middle convolution and the last layer.
         """
 
     def __init__(
@@ -1649,7 +1650,7 @@ class TopKRequest(_message.Message):
     index: _builtins.str
     """Name of the index. Empty means the model's only index; if it has several, that is an error."""
     layer: _builtins.str
-    """Indexed layer whose maps are shown. Empty means "conv5"."""
+    """Indexed layer whose maps are shown. Empty means the model's last convolution, or the last indexed one."""
     count: _builtins.int
     """Number of strongest maps, from 1 to 64; fewer are shown at the end of the layer. Unset means 9. Must be
     unset if `maps` are given.
@@ -1737,10 +1738,13 @@ class TopKResponse(_message.Message):
     PATCHES_FIELD_NUMBER: _builtins.int
     CONTROLS_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
+    LAYER_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Name of the model that answered."""
     version: _builtins.int
     """Version of that model."""
+    layer: _builtins.str
+    """Layer of the maps."""
     @_builtins.property
     def maps(self) -> _containers.RepeatedCompositeFieldContainer[Global___TopKMap]:
         """Maps in the order of `maps`, or strongest first."""
@@ -1784,10 +1788,11 @@ class TopKResponse(_message.Message):
         patches: _tensor_pb2.Tensor | None = ...,
         controls: _tensor_pb2.Tensor | None = ...,
         warnings: _abc.Iterable[_warning_pb2.Warning] | None = ...,
+        layer: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["controls", b"controls", "patches", b"patches", "picture", b"picture", "projections", b"projections"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["controls", b"controls", "maps", b"maps", "model", b"model", "patches", b"patches", "picture", b"picture", "projections", b"projections", "version", b"version", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["controls", b"controls", "layer", b"layer", "maps", b"maps", "model", b"model", "patches", b"patches", "picture", b"picture", "projections", b"projections", "version", b"version", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1952,7 +1957,7 @@ class EvolveRequest(_message.Message):
     """
     layer: _builtins.str
     """Layer whose maps are followed: any indexed layer that is not fully connected; checkpoints do not contain
-    those. Empty means "conv3".
+    those. Empty means the model's middle convolution, or the middle indexed one.
     """
     count: _builtins.int
     """Number of strongest maps, from 1 to 32; fewer are shown at the end of the layer. Unset means 6. Must be
@@ -2036,10 +2041,13 @@ class EvolveResponse(_message.Message):
     PROJECTIONS_FIELD_NUMBER: _builtins.int
     PATCHES_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
+    LAYER_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Name of the model that answered."""
     version: _builtins.int
     """Version of that model."""
+    layer: _builtins.str
+    """Layer of the maps."""
     @_builtins.property
     def maps(self) -> _containers.RepeatedCompositeFieldContainer[Global___EvolvedMap]:
         """Maps in the order of `maps`, or strongest first."""
@@ -2083,10 +2091,11 @@ class EvolveResponse(_message.Message):
         projections: _tensor_pb2.Tensor | None = ...,
         patches: _tensor_pb2.Tensor | None = ...,
         warnings: _abc.Iterable[_warning_pb2.Warning] | None = ...,
+        layer: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["patches", b"patches", "picture", b"picture", "projections", b"projections"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["maps", b"maps", "model", b"model", "patches", b"patches", "picture", b"picture", "projections", b"projections", "settling", b"settling", "version", b"version", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["layer", b"layer", "maps", b"maps", "model", b"model", "patches", b"patches", "picture", b"picture", "projections", b"projections", "settling", b"settling", "version", b"version", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -27,7 +27,8 @@ if _version_not_supported:
 
 class AnalysisServiceStub:
     """Visualisations and measurements of what a network responds to in photos. Each analysis is done by an
-    analyzer, a plugin of the service. Analyzers with a typed RPC are available through Analyze, too.
+    analyzer, a plugin of the service. Analyzers with a typed RPC are available through Analyze, too. Layers are
+    named as in GetModel, or by a suffix after a dot that no other layer has; answers have their whole names.
     """
 
     def __init__(self, channel):
@@ -85,7 +86,8 @@ class AnalysisServiceStub:
 
 class AnalysisServiceServicer:
     """Visualisations and measurements of what a network responds to in photos. Each analysis is done by an
-    analyzer, a plugin of the service. Analyzers with a typed RPC are available through Analyze, too.
+    analyzer, a plugin of the service. Analyzers with a typed RPC are available through Analyze, too. Layers are
+    named as in GetModel, or by a suffix after a dot that no other layer has; answers have their whole names.
     """
 
     def ListAnalyzers(self, request, context):
@@ -220,7 +222,8 @@ def add_AnalysisServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class AnalysisService:
     """Visualisations and measurements of what a network responds to in photos. Each analysis is done by an
-    analyzer, a plugin of the service. Analyzers with a typed RPC are available through Analyze, too.
+    analyzer, a plugin of the service. Analyzers with a typed RPC are available through Analyze, too. Layers are
+    named as in GetModel, or by a suffix after a dot that no other layer has; answers have their whole names.
     """
 
     @staticmethod

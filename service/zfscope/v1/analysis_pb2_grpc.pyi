@@ -28,7 +28,8 @@ GRPC_VERSION: str
 
 class AnalysisServiceStub:
     """Visualisations and measurements of what a network responds to in photos. Each analysis is done by an
-    analyzer, a plugin of the service. Analyzers with a typed RPC are available through Analyze, too.
+    analyzer, a plugin of the service. Analyzers with a typed RPC are available through Analyze, too. Layers are
+    named as in GetModel, or by a suffix after a dot that no other layer has; answers have their whole names.
     """
 
     @_typing.overload
@@ -75,7 +76,8 @@ class AnalysisServiceStub:
 @_typing.type_check_only
 class AnalysisServiceAsyncStub(AnalysisServiceStub):
     """Visualisations and measurements of what a network responds to in photos. Each analysis is done by an
-    analyzer, a plugin of the service. Analyzers with a typed RPC are available through Analyze, too.
+    analyzer, a plugin of the service. Analyzers with a typed RPC are available through Analyze, too. Layers are
+    named as in GetModel, or by a suffix after a dot that no other layer has; answers have their whole names.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -118,7 +120,8 @@ class AnalysisServiceAsyncStub(AnalysisServiceStub):
 
 class AnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
     """Visualisations and measurements of what a network responds to in photos. Each analysis is done by an
-    analyzer, a plugin of the service. Analyzers with a typed RPC are available through Analyze, too.
+    analyzer, a plugin of the service. Analyzers with a typed RPC are available through Analyze, too. Layers are
+    named as in GetModel, or by a suffix after a dot that no other layer has; answers have their whole names.
     """
 
     @_abc_1.abstractmethod

@@ -264,19 +264,41 @@ class Layer(_message.Message):
     PARAMETERS_FIELD_NUMBER: _builtins.int
     STRIDE_PX_FIELD_NUMBER: _builtins.int
     RECEPTIVE_FIELD_PX_FIELD_NUMBER: _builtins.int
+    STRIDE_ROWS_PX_FIELD_NUMBER: _builtins.int
+    STRIDE_COLUMNS_PX_FIELD_NUMBER: _builtins.int
+    RECEPTIVE_FIELD_ROWS_PX_FIELD_NUMBER: _builtins.int
+    RECEPTIVE_FIELD_COLUMNS_PX_FIELD_NUMBER: _builtins.int
+    BLOCK_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Name to use in requests: "conv5"."""
+    """Name to use in requests: "conv5" or "layer1.0.conv1". Requests may use a suffix after a dot instead, such
+    as "conv1", if no other layer of the network ends in it; answers have the whole name.
+    """
     kind: _builtins.str
     """Kind of the layer, such as "conv", "relu", "max_pool", "linear" or "concat"."""
     parameters: _builtins.int
     """Number of weights and biases; 0 for a layer without any."""
     stride_px: _builtins.int
-    """Distance between the receptive fields of neighbouring units, in pixels of the network's input. Unset for
-    a layer without rows and columns, whose units see the whole input.
+    """Distance between the receptive fields of neighbouring units, in pixels of the network's input, the larger
+    of `stride_rows_px` and `stride_columns_px`. Unset for a layer without rows and columns, whose units see
+    the whole input.
     """
     receptive_field_px: _builtins.int
-    """Side of a unit's receptive field, in pixels of the network's input; it may extend beyond the edge. Unset
-    for a layer without rows and columns, whose units see the whole input.
+    """Longer side of a unit's receptive field, in pixels of the network's input; it may extend beyond the edge.
+    Unset for a layer without rows and columns, whose units see the whole input.
+    """
+    stride_rows_px: _builtins.int
+    """Distance between the receptive fields of units that are neighbours in a column. Unset in the same cases
+    as `stride_px`, like the next three.
+    """
+    stride_columns_px: _builtins.int
+    """Distance between the receptive fields of units that are neighbours in a row."""
+    receptive_field_rows_px: _builtins.int
+    """Rows of a unit's receptive field."""
+    receptive_field_columns_px: _builtins.int
+    """Columns of a unit's receptive field."""
+    block: _builtins.bool
+    """Whether the layer is one of those to list first: outputs of blocks, and layers that analyses use by
+    default.
     """
     @_builtins.property
     def shape(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
@@ -291,19 +313,40 @@ class Layer(_message.Message):
         parameters: _builtins.int = ...,
         stride_px: _builtins.int | None = ...,
         receptive_field_px: _builtins.int | None = ...,
+        stride_rows_px: _builtins.int | None = ...,
+        stride_columns_px: _builtins.int | None = ...,
+        receptive_field_rows_px: _builtins.int | None = ...,
+        receptive_field_columns_px: _builtins.int | None = ...,
+        block: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_receptive_field_px", b"_receptive_field_px", "_stride_px", b"_stride_px", "receptive_field_px", b"receptive_field_px", "stride_px", b"stride_px"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_receptive_field_columns_px", b"_receptive_field_columns_px", "_receptive_field_px", b"_receptive_field_px", "_receptive_field_rows_px", b"_receptive_field_rows_px", "_stride_columns_px", b"_stride_columns_px", "_stride_px", b"_stride_px", "_stride_rows_px", b"_stride_rows_px", "receptive_field_columns_px", b"receptive_field_columns_px", "receptive_field_px", b"receptive_field_px", "receptive_field_rows_px", b"receptive_field_rows_px", "stride_columns_px", b"stride_columns_px", "stride_px", b"stride_px", "stride_rows_px", b"stride_rows_px"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_receptive_field_px", b"_receptive_field_px", "_stride_px", b"_stride_px", "kind", b"kind", "name", b"name", "parameters", b"parameters", "receptive_field_px", b"receptive_field_px", "shape", b"shape", "stride_px", b"stride_px"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_receptive_field_columns_px", b"_receptive_field_columns_px", "_receptive_field_px", b"_receptive_field_px", "_receptive_field_rows_px", b"_receptive_field_rows_px", "_stride_columns_px", b"_stride_columns_px", "_stride_px", b"_stride_px", "_stride_rows_px", b"_stride_rows_px", "block", b"block", "kind", b"kind", "name", b"name", "parameters", b"parameters", "receptive_field_columns_px", b"receptive_field_columns_px", "receptive_field_px", b"receptive_field_px", "receptive_field_rows_px", b"receptive_field_rows_px", "shape", b"shape", "stride_columns_px", b"stride_columns_px", "stride_px", b"stride_px", "stride_rows_px", b"stride_rows_px"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__receptive_field_columns_px: _TypeAlias = _typing.Literal["receptive_field_columns_px"]  # noqa: Y015
+    _WhichOneofArgType__receptive_field_columns_px: _TypeAlias = _typing.Literal["_receptive_field_columns_px", b"_receptive_field_columns_px"]  # noqa: Y015
     _WhichOneofReturnType__receptive_field_px: _TypeAlias = _typing.Literal["receptive_field_px"]  # noqa: Y015
     _WhichOneofArgType__receptive_field_px: _TypeAlias = _typing.Literal["_receptive_field_px", b"_receptive_field_px"]  # noqa: Y015
+    _WhichOneofReturnType__receptive_field_rows_px: _TypeAlias = _typing.Literal["receptive_field_rows_px"]  # noqa: Y015
+    _WhichOneofArgType__receptive_field_rows_px: _TypeAlias = _typing.Literal["_receptive_field_rows_px", b"_receptive_field_rows_px"]  # noqa: Y015
+    _WhichOneofReturnType__stride_columns_px: _TypeAlias = _typing.Literal["stride_columns_px"]  # noqa: Y015
+    _WhichOneofArgType__stride_columns_px: _TypeAlias = _typing.Literal["_stride_columns_px", b"_stride_columns_px"]  # noqa: Y015
     _WhichOneofReturnType__stride_px: _TypeAlias = _typing.Literal["stride_px"]  # noqa: Y015
     _WhichOneofArgType__stride_px: _TypeAlias = _typing.Literal["_stride_px", b"_stride_px"]  # noqa: Y015
+    _WhichOneofReturnType__stride_rows_px: _TypeAlias = _typing.Literal["stride_rows_px"]  # noqa: Y015
+    _WhichOneofArgType__stride_rows_px: _TypeAlias = _typing.Literal["_stride_rows_px", b"_stride_rows_px"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__receptive_field_columns_px) -> _WhichOneofReturnType__receptive_field_columns_px | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__receptive_field_px) -> _WhichOneofReturnType__receptive_field_px | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__receptive_field_rows_px) -> _WhichOneofReturnType__receptive_field_rows_px | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__stride_columns_px) -> _WhichOneofReturnType__stride_columns_px | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__stride_px) -> _WhichOneofReturnType__stride_px | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__stride_rows_px) -> _WhichOneofReturnType__stride_rows_px | None: ...
 
 Global___Layer: _TypeAlias = Layer  # noqa: Y015
 

@@ -163,7 +163,7 @@ def test_analyzer_metadata_has_photos_in_and_pictures_out(stub: GRPCInferenceSer
     assert (config.name, config.max_batch_size) == ("tiny/project", 0)
     assert [each.data_type for each in (*config.input, *config.output)] == [pb.TYPE_STRING] * 3
     schema = json.loads(config.parameters["parameters_schema"].string_value)
-    assert schema["properties"]["layer"]["default"] == "conv5"
+    assert schema["properties"]["layer"]["default"] == ""
 
 
 def test_an_analyzer_without_photos_has_no_inputs(stub: GRPCInferenceServiceStub) -> None:

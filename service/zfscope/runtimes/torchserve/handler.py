@@ -79,9 +79,8 @@ class Handler:
             return HandlerRequest(self._no_images)
         images = unpack(bytes(parts[IMAGES])).arrays[IMAGES]
         check_images(images, self._spec)
-        layers = tuple(bytes(parts.get(LAYERS, b"")).decode().split(","))
-        for layer in layers:
-            self._spec.layer(layer)
+        names = bytes(parts.get(LAYERS, b"")).decode().split(",")
+        layers = tuple(self._spec.layer(name).name for name in names)
         reduce = bytes(parts.get(REDUCE, b"")).decode()
         if reduce not in ("", VALUES, SUMS):
             raise ValueError(f"'{REDUCE}' is '{reduce:.80}'; allowed: {VALUES}, {SUMS}")

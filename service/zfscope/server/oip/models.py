@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -14,6 +14,7 @@ from zfscope.errors import InputError, NotFound, TooMuchWork
 from zfscope.images.tensors import TensorScale, read_tensor
 from zfscope.inference import inference_pb2 as pb
 from zfscope.networks.layer import Shape
+from zfscope.networks.lookup import complete_name, list_layers
 from zfscope.networks.spec import shapes
 from zfscope.results import Notice, merge_notices
 from zfscope.runtimes import LoadedModel
@@ -23,6 +24,7 @@ from zfscope.server.oip.inputs import INPUT, ImageInput, inputs_to_wire, numbers
 from zfscope.server.oip.outputs import RequestedOutput, bytes_array, requested_outputs, response_to_wire
 from zfscope.server.oip.parameters import InferTarget, check_no_parameters, scale_of
 from zfscope.store import Manifest, Model
+from zfscope.validation import nearest_name
 from zfscope.wire.images import pixels_from_wire
 
 Floats = NDArray[np.float32]
@@ -80,9 +82,7 @@ def read(
     check_no_parameters(request)
     loaded = backend.models.get(target.model, target.version)
     known, model = outputs_of(loaded.model.manifest), loaded.model
-    requested = requested_outputs(request, [next(iter(known))])
-    for output in requested:
-        _check_requested(output, known)
+    requested = _requested(request, known, model)
     sent = parse_images(request)
     if sent is None:
         raise InputError("no images; send the input 'input' or 'images'", field="inputs")
@@ -105,12 +105,33 @@ def response_of(
     )
 
 
-def _check_requested(output: RequestedOutput, known: Mapping[str, Shape]) -> None:
-    if output.name not in known:
-        names = ", ".join(known)
-        raise NotFound(
-            f"output '{output.name:.80}' not found; available: {names}", field=f"{output.field}.name"
-        )
+def _requested(
+    request: pb.ModelInferRequest, known: Mapping[str, Shape], model: Model
+) -> Sequence[RequestedOutput]:
+    """Return the requested outputs with their full names, by default the first output of the model."""
+    requested: dict[str, RequestedOutput] = {}
+    for output in requested_outputs(request, [next(iter(known))]):
+        name = _full_name(output, known, model)
+        if name in requested:
+            raise InputError(f"'{name}' is requested twice", field=f"{output.field}.name")
+        requested[name] = replace(output, name=name)
+        _check_classes(requested[name])
+    return tuple(requested.values())
+
+
+def _full_name(output: RequestedOutput, known: Mapping[str, Shape], model: Model) -> str:
+    """Return the name of an output; layers may be requested by a unique suffix."""
+    field, names = f"{output.field}.name", tuple(known)
+    name = complete_name(names, output.name, field=field)
+    if name is None:
+        scores = [name for name in SCORES if name in known and name not in model.spec.by_name]
+        available = ", ".join([*scores, list_layers(model.spec)])
+        message = f"output '{output.name:.80}' not found; available: {available}"
+        raise NotFound(f"{message}{nearest_name(output.name, names)}", field=field)
+    return name
+
+
+def _check_classes(output: RequestedOutput) -> None:
     if output.classes and output.name not in SCORES:
         message = f"'{output.name}' has no classes; request those of {LOGITS} or {PROBABILITIES}"
         raise InputError(message, field=f"{output.field}.parameters")

@@ -125,7 +125,7 @@ def _check_units(request: pb.ProjectRequest, limit: int) -> Callable[[Model, Any
     _check_count(len(request.units), limit, field="units")
 
     def check_top(model: Model, params: Any) -> None:
-        maps = model.network.shapes.get(params.layer, (0,))[0]
+        maps = model.network.shapes[params.resolve(model.spec).layer][0]
         if request.top <= maps:  # the analyzer itself rejects a larger number
             _check_count(request.top, limit, field="top")
 
