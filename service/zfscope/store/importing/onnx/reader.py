@@ -14,6 +14,7 @@ from zfscope.networks.spec import INPUT, NetworkSpec
 from zfscope.store.importing.onnx.builder import Builder
 from zfscope.store.importing.onnx.names import NodeOrigins, choose_names
 from zfscope.store.importing.onnx.operators import OPERATORS, Call, Value
+from zfscope.store.importing.onnx.order import in_original_order
 from zfscope.store.importing.onnx.patterns import NormPattern, find_norms
 from zfscope.store.importing.onnx.protobuf import describe
 from zfscope.store.importing.onnx.values import View
@@ -56,7 +57,7 @@ def read_graph(
     graph = simplified.graph
     scores = _scores(graph, _output(graph, output))
     reading = _Reading(graph, NodeOrigins(original.graph, graph), image)
-    nodes = _needed(graph, scores, reading.norms)
+    nodes = in_original_order(_needed(graph, scores, reading.norms), original.graph)
     for node in nodes:
         reading.read(node)
     return reading.finish(name, scores)

@@ -1,4 +1,4 @@
-"""Modules as torch exports them to ONNX, by both of its exporters."""
+"""Modules of torch, randomised and exported to ONNX by both of its exporters."""
 
 import io
 import logging
@@ -36,14 +36,15 @@ def export(
 
 @torch.no_grad()
 def randomise(module: nn.Module, seed: int = 0) -> nn.Module:
-    """Draw statistics, factors and shifts of batch normalisation; return the module, for evaluation."""
+    """Draw biases, and statistics and factors of batch normalisation; return the module, for evaluation."""
     generator = torch.Generator().manual_seed(seed)
     for part in module.modules():
+        if isinstance(getattr(part, "bias", None), nn.Parameter):
+            part.bias.normal_(0, 0.1, generator=generator)  # exporters leave out biases of zero
         if isinstance(part, nn.BatchNorm2d):
             assert part.running_mean is not None
             assert part.running_var is not None
             part.running_mean.normal_(0, 0.1, generator=generator)
             part.running_var.uniform_(0.5, 1.5, generator=generator)
             part.weight.uniform_(0.5, 1.5, generator=generator)
-            part.bias.normal_(0, 0.1, generator=generator)
     return module.eval()
