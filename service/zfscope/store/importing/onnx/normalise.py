@@ -1,6 +1,7 @@
 """Simplifying a graph by ONNX Runtime: constants folded, batch normalisation and padding fused."""
 
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,10 @@ from zfscope.store.importing.onnx.protobuf import check_control_flow, graphs, te
 
 # Numbers of channels that an image may have.
 CHANNELS = (1, 3)
+
+# How ONNX Runtime's messages begin: `[ONNXRuntimeError] : 1 : FAIL : /source/graph.cc:1617 Status method() `.
+_CODE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
+_SOURCE = re.compile(r"/\S+:\d+ .*?\) ")
 
 _HALF, _FLOAT = TensorProto.FLOAT16, TensorProto.FLOAT
 
@@ -149,4 +154,6 @@ def _session(onnxruntime: Any, model: ModelProto, options: Any) -> Any:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n", maxsplit=1)[0]
+    """Return the first line of ONNX Runtime's message, without its code and the place in its source."""
+    line = str(error).strip().split("\n", maxsplit=1)[0]
+    return _SOURCE.sub("", _CODE.sub("", line)).rstrip(". ")

@@ -99,6 +99,8 @@ def _check_tensor(tensor: TensorProto) -> None:
             f"tensor '{name}' is stored in another file; save the model as one file "
             "(torch.onnx.export(..., external_data=False))"
         )
+    if tensor.data_type not in helper.get_all_tensor_dtypes():
+        raise ValueError(f"tensor '{name}' has the unknown type {tensor.data_type}; the file is damaged")
     size = prod(tensor.dims) * _bytes_per_value(tensor)
     if size != _stored_bytes(tensor):
         raise ValueError(

@@ -65,6 +65,8 @@ def read_graph(
 
 def _output(graph: GraphProto, output: str) -> str:
     names = [value.name for value in graph.output]
+    if not names:
+        raise ValueError("the graph has no output")
     if output and output not in names:
         raise ValueError(f"output '{output}' not found; available: {', '.join(names)}")
     if not output and len(names) > 1:
