@@ -26,7 +26,6 @@ from benchmarks.module_projections import projection_differences
 from benchmarks.onnx_exports import EXPORTERS, export, randomise
 from zfscope.engine.trace import trace
 from zfscope.networks import Network
-from zfscope.networks.spec import NetworkSpec
 from zfscope.store.importing.onnx import read_onnx
 
 TOLERANCE = 1e-4
@@ -56,7 +55,10 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "networks", nargs="*", metavar="NETWORK", help="networks to check, by pytorchcv's names (default: all)"
+        "networks",
+        nargs="*",
+        metavar="NETWORK",
+        help="networks to check, by pytorchcv's names (default: all)",
     )
     parser.add_argument("--units", type=int, default=10, help="units projected at each depth (default: 10)")
     options = parser.parse_args()
@@ -65,7 +67,7 @@ def main() -> None:
     if unknown:
         parser.error(f"unknown network '{unknown[0]}'; available: {', '.join(NETWORKS)}")
     results = [result for name in names for result in check_network(name, units=options.units)]
-    print(json.dumps({"benchmark": "import_check", **summary(results)}))  # noqa: T201  # the result
+    print(json.dumps({"benchmark": "import_check", **summary(results)}))  # the result
 
 
 def check_network(name: str, *, units: int) -> list[dict[str, object]]:
@@ -80,12 +82,12 @@ def check_network(name: str, *, units: int) -> list[dict[str, object]]:
             network = import_module_of(module, exporter, result)
             specs.append(network.spec)
             if len(specs) == 2:
-                result["same_as_other_exporter"] = same_layers(*specs)
+                result["same_as_other_exporter"] = specs[0] == specs[1]
                 result["projections"] = max(projection_differences(module, network, units=units).values())
-        except Exception as error:  # noqa: BLE001  # the other networks are still checked
+        except Exception as error:  # the other networks are still checked
             result["error"] = f"{type(error).__name__}: {error}"
         result["total_s"] = round(time.monotonic() - started, 1)
-        print(json.dumps(result), flush=True)  # noqa: T201  # the result
+        print(json.dumps(result), flush=True)  # the result
         results.append(result)
     return results
 
@@ -115,11 +117,6 @@ def score_difference(module: nn.Module, network: Network) -> float:
     return float((scores - expected).abs().max() / expected.abs().max())
 
 
-def same_layers(one: NetworkSpec, other: NetworkSpec) -> bool:
-    """Return whether two networks have the same layers, of the same names."""
-    return one == other
-
-
 def summary(results: list[dict[str, object]]) -> dict[str, object]:
     """Return the numbers of imports and the largest differences."""
     largest = {
@@ -128,7 +125,9 @@ def summary(results: list[dict[str, object]]) -> dict[str, object]:
     }
     return {
         "imports": len(results),
-        "failed": sorted(f"{result['network']} ({result['exporter']})" for result in results if failed(result)),
+        "failed": sorted(
+            f"{result['network']} ({result['exporter']})" for result in results if failed(result)
+        ),
         **largest,
     }
 
@@ -136,11 +135,7 @@ def summary(results: list[dict[str, object]]) -> dict[str, object]:
 def failed(result: Mapping[str, object]) -> bool:
     """Return whether an import failed or differs."""
     differences = [float(str(result[key])) for key in ("tensor", "scores", "projections") if key in result]
-    return (
-        "error" in result
-        or max(differences) > TOLERANCE
-        or not result.get("same_as_other_exporter", True)
-    )
+    return "error" in result or max(differences) > TOLERANCE or not result.get("same_as_other_exporter", True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Projections by autograd on a module's own code, compared with those of the network imported from it."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -29,11 +30,15 @@ class _Rectify(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         (gradient,), (x,) = gradients, ctx.saved_tensors
         active = (x > 0) & (x < ctx.high)
-        return {
-            "deconvnet": gradient.relu(),
-            "guided": gradient.relu() * active,
-            "gradient": gradient * active,
-        }[ctx.rule], None, None
+        return (
+            {
+                "deconvnet": gradient.relu(),
+                "guided": gradient.relu() * active,
+                "gradient": gradient * active,
+            }[ctx.rule],
+            None,
+            None,
+        )
 
 
 class _RuleReLU(nn.Module):
@@ -52,13 +57,46 @@ class _RuleReLU(nn.Module):
 class ReferenceModule:
     """A module in float64 whose ReLUs follow a rule on the way back.
 
-    Other activations, products and normalisation have their gradients.
+    Other activations, products and normalisation have their gradients. Batch normalisation that the network
+    has merged with a convolution has the network's weights: their rounding to float32 would otherwise decide
+    whether some units are active.
     """
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: nn.Module, network: Network) -> None:
         self.module = module.double().eval().requires_grad_(False)
         self._relus: list[_RuleReLU] = []
         self._replace_relus(self.module)
+        self._adopt_weights(network)
+
+    def _adopt_weights(self, network: Network) -> None:
+        for conv, norm in self._normalised_convolutions(network).items():
+            filters = network.filters.get(conv)
+            module = self.module.get_submodule(conv)
+            assert isinstance(module, nn.Conv2d)
+            if filters is None or torch.allclose(filters.weight, module.weight, rtol=1e-6, atol=0):
+                continue  # not merged: the convolution has further readers
+            module.weight, module.bias = filters.weight, filters.bias
+            parent, _, name = norm.rpartition(".")
+            setattr(self.module.get_submodule(parent), name, nn.Identity())
+
+    def _normalised_convolutions(self, network: Network) -> Mapping[str, str]:
+        """Return the batch normalisation that reads each convolution directly, by names of modules."""
+        outputs: list[tuple[str, Tensor]] = []
+        pairs: dict[str, str] = {}
+
+        def record(name: str, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            if isinstance(module, nn.Conv2d):
+                outputs.append((name, output))
+            elif isinstance(module, nn.BatchNorm2d):
+                pairs.update({conv: name for conv, read in outputs if read is inputs[0]})
+
+        hooks = [
+            part.register_forward_hook(partial(record, name)) for name, part in self.module.named_modules()
+        ]
+        self.module(torch.zeros(1, *network.shapes["input"], dtype=torch.float64))
+        for hook in hooks:
+            hook.remove()
+        return pairs
 
     def _replace_relus(self, module: nn.Module) -> None:
         for name, child in module.named_children():
@@ -95,7 +133,8 @@ def projection_differences(
     their outputs, and chosen at even depths. Modifies the module; both are computed in float64.
     """
     generator = torch.Generator().manual_seed(seed)
-    reference, network = ReferenceModule(module), network.double()
+    network = network.double()
+    reference = ReferenceModule(module, network)
     image = torch.randn(1, *network.shapes["input"], generator=generator, dtype=torch.float64)
     traced = trace(network, image)
     names = [layer.name for layer in network.spec.layers]

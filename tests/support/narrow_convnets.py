@@ -16,7 +16,9 @@ CLASSES = 10
 def _make(module: str, kind: str, **fields: Any) -> nn.Module:
     """Build a network by one module of pytorchcv; its index of all models imports torchvision."""
     require_module("pytorchcv", "pip install --no-deps pytorchcv==0.0.74")
-    made: nn.Module = getattr(import_module(f"pytorchcv.models.{module}"), kind)(**fields, num_classes=CLASSES)
+    made: nn.Module = getattr(import_module(f"pytorchcv.models.{module}"), kind)(
+        **fields, num_classes=CLASSES
+    )
     return made
 
 

@@ -79,7 +79,9 @@ def test_occlusion_equals_whole_passes(name: str, window: int) -> None:
     signal = Signal(grey, torch.zeros(len(origins), dtype=torch.long), origins)
     compared = 0
     for part in recompute(network, trace(network, image), signal, [scores]):
-        for index, values in zip(part.windows, part.outputs[scores].values if part.outputs else (), strict=False):
+        for index, values in zip(
+            part.windows, part.outputs[scores].values if part.outputs else (), strict=False
+        ):
             y, x = origins[index].tolist()
             covered = image.clone()
             covered[:, :, y : y + window, x : x + window] = 0

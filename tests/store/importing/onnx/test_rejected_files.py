@@ -65,7 +65,9 @@ def test_random_bytes_are_rejected(content: bytes, tmp_path_factory: pytest.Temp
 
 @settings(max_examples=200)
 @given(data=st.data())
-def test_a_damaged_file_is_rejected_or_read(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_damaged_file_is_rejected_or_read(
+    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     """Whatever byte is changed: a ValueError at most."""
     content = bytearray(small_model().SerializeToString())
     for _ in range(data.draw(st.integers(1, 3))):
@@ -150,7 +152,8 @@ def test_an_operator_of_another_domain_is_rejected_by_name(tmp_path: Path) -> No
 def branches() -> list[onnx.NodeProto]:
     output = [helper.make_tensor_value_info("a", TensorProto.FLOAT, None)]
     graphs = [
-        helper.make_graph([node(operator, ["c"], ["a"])], "branch", [], output) for operator in ("Relu", "Tanh")
+        helper.make_graph([node(operator, ["c"], ["a"])], "branch", [], output)
+        for operator in ("Relu", "Tanh")
     ]
     return [
         CONV,
@@ -237,7 +240,9 @@ def test_transformers_are_rejected_by_an_operator() -> None:
         lambda graph: graph.input[0].type.tensor_type.__setattr__("elem_type", TensorProto.UINT8),
     ],
 )
-def test_invalid_graphs_are_rejected_in_one_sentence(break_graph: Callable[[onnx.GraphProto], object]) -> None:
+def test_invalid_graphs_are_rejected_in_one_sentence(
+    break_graph: Callable[[onnx.GraphProto], object],
+) -> None:
     model = small_model()
     break_graph(model.graph)
     with pytest.raises(ValueError, match=r"^(?!.*\n).") as caught:
