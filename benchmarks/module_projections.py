@@ -75,7 +75,8 @@ class ReferenceModule:
             assert isinstance(module, nn.Conv2d)
             if filters is None or torch.allclose(filters.weight, module.weight, rtol=1e-6, atol=0):
                 continue  # not merged: the convolution has further readers
-            module.weight, module.bias = filters.weight, filters.bias
+            module.weight = nn.Parameter(filters.weight.contiguous(), requires_grad=False)
+            module.bias = filters.bias
             parent, _, name = norm.rpartition(".")
             setattr(self.module.get_submodule(parent), name, nn.Identity())
 

@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -74,10 +75,8 @@ def test_a_damaged_file_is_rejected_or_read(
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     path = tmp_path_factory.getbasetemp() / "damaged.onnx"
     path.write_bytes(content)
-    try:
+    with suppress(ValueError):
         read_in_process(read_model(path))
-    except ValueError as error:
-        assert "\n" not in str(error)
 
 
 @pytest.mark.parametrize("name", ["model.pth", "model.pt", "model.bin", "model.ckpt", "model.onnx"])
@@ -88,10 +87,9 @@ def test_weights_without_their_network_are_rejected_with_the_lines_that_export_i
     torch.save(nn.Linear(2, 2), path)
     with pytest.raises(ValueError, match="not an ONNX file but weights, without their network") as caught:
         read_model(path)
-    first, *lines = str(caught.value).splitlines()
-    assert first.endswith("export the model with torch:")
-    assert len(lines) == 3
-    assert "torch.onnx.export(model, (image,)" in lines[-1]
+    message = one_sentence(str(caught.value))
+    for line in ("model.eval()", "image = torch.zeros(", "torch.onnx.export(model, (image,)"):
+        assert line in message
 
 
 def test_weights_in_another_file_are_rejected(tmp_path: Path) -> None:

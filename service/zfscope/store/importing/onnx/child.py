@@ -8,46 +8,33 @@ or `error`.
 import json
 import resource
 import sys
-from dataclasses import dataclass
 from pathlib import Path
+
+from zfscope.store.importing.onnx.options import NETWORK, TOO_MUCH_MEMORY, WEIGHTS, ReadOptions
 
 # Limits of memory, in bytes: a base, and a multiple of the file's size, which is held several times.
 _MEMORY_BASE = 3 * 2**30
 _MEMORY_PER_BYTE = 12
 
-# Limit of processor time, in seconds.
-CPU_S = 600
-
-NETWORK, WEIGHTS = "network.json", "weights.safetensors"
-
-
-@dataclass(frozen=True)
-class ReadOptions:
-    """Options of `read_onnx`."""
-
-    name: str
-    size: int | None = None
-    output: str = ""
-
 
 def main() -> int:
     """Read the graph; return 1 if it cannot be imported."""
     file, folder, options = Path(sys.argv[1]), Path(sys.argv[2]), ReadOptions(**json.loads(sys.argv[3]))
-    limit_resources(file.stat().st_size)
+    limit_resources(file.stat().st_size, options.cpu_s)
     try:
         report: dict[str, object] = _read(file, folder, options)
     except ValueError as error:
         report = {"error": str(error)}
     except MemoryError:
-        report = {"error": "reading it takes too much memory: are there huge constants?"}
+        report = {"error": TOO_MUCH_MEMORY}
     sys.stdout.write(json.dumps(report) + "\n")
     return int("error" in report)
 
 
-def limit_resources(file_bytes: int) -> None:
-    """Limit the memory and processor time of this process."""
+def limit_resources(file_bytes: int, cpu_s: int) -> None:
+    """Limit the memory of this process for a file of the given size, and its processor time, in seconds."""
     memory = _MEMORY_BASE + _MEMORY_PER_BYTE * file_bytes
-    for kind, limit in ((resource.RLIMIT_DATA, memory), (resource.RLIMIT_CPU, CPU_S)):
+    for kind, limit in ((resource.RLIMIT_DATA, memory), (resource.RLIMIT_CPU, cpu_s)):
         _, hard = resource.getrlimit(kind)
         allowed = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
         resource.setrlimit(kind, (allowed, hard))

@@ -21,6 +21,9 @@ CHANNELS = (1, 3)
 _CODE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
 _SOURCE = re.compile(r"/\S+:\d+ .*?\) ")
 
+# What they contain if memory is exhausted.
+_OUT_OF_MEMORY = ("bad_alloc", "bad allocation", "Failed to allocate memory")
+
 _HALF, _FLOAT = TensorProto.FLOAT16, TensorProto.FLOAT
 
 
@@ -121,10 +124,8 @@ def run(model: ModelProto, image: NDArray[np.float32], outputs: list[str]) -> Ma
     feeds = {session.get_inputs()[0].name: image}
     try:
         return dict(zip(outputs, session.run(outputs, feeds), strict=True))
-    except MemoryError:
-        raise
     except Exception as error:  # as in `_session`
-        raise ValueError(f"ONNX Runtime cannot run the graph: {_first_line(error)}") from error
+        raise _failure("ONNX Runtime cannot run the graph", error) from error
 
 
 def import_onnxruntime() -> Any:
@@ -147,10 +148,16 @@ def _session(onnxruntime: Any, model: ModelProto, options: Any) -> Any:
         return onnxruntime.InferenceSession(
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
-    except MemoryError:
-        raise
     except Exception as error:  # ONNX Runtime's exceptions have no common class
-        raise ValueError(f"ONNX Runtime rejects the graph: {_first_line(error)}") from error
+        raise _failure("ONNX Runtime rejects the graph", error) from error
+
+
+def _failure(summary: str, error: Exception) -> Exception:
+    """Return an exception of ONNX Runtime as one of Python's."""
+    text = str(error)
+    if isinstance(error, MemoryError) or any(sign in text for sign in _OUT_OF_MEMORY):
+        return MemoryError(text)
+    return ValueError(f"{summary}: {_first_line(error)}")
 
 
 def _first_line(error: Exception) -> str:

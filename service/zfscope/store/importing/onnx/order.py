@@ -8,7 +8,7 @@ from onnx import GraphProto, NodeProto
 
 
 def in_original_order(nodes: Sequence[NodeProto], original: GraphProto) -> list[NodeProto]:
-    """Return nodes of a simplified graph, which orders parallel branches in its own way, in their order before.
+    """Return nodes of a simplified graph, whose parallel branches are in any order, in their original order.
 
     nodes: in an order in which each follows those that it reads; so are those returned.
     """

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -14,7 +15,13 @@ from zfscope.errors import InputError
 from zfscope.networks.network import Network, network_with_weights
 from zfscope.networks.spec import NetworkSpec
 from zfscope.processors import usable_cpus
-from zfscope.store.importing.onnx.child import CPU_S, NETWORK, WEIGHTS, ReadOptions
+from zfscope.store.importing.onnx.options import (
+    CPU_S,
+    NETWORK,
+    TOO_MUCH_MEMORY,
+    WEIGHTS,
+    ReadOptions,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,15 +37,18 @@ class OnnxReading:
     difference: float
 
 
-def read_onnx(path: Path, *, name: str, size: int | None = None, output: str = "") -> OnnxReading:
+def read_onnx(
+    path: Path, *, name: str, size: int | None = None, output: str = "", cpu_s: int = CPU_S
+) -> OnnxReading:
     """Read an ONNX file as a network. Blocks for seconds, up to minutes for large files.
 
     name: of the network. size: rows and columns of its images, if the graph leaves them open. output: the
-    output that holds the class scores, if there are several. Raises InputError, naming the node and what to
-    do, for a file that cannot be read as a network.
+    output that holds the class scores, if there are several. cpu_s: limit of processor time, in seconds, and
+    half of that of time. Raises InputError, naming the node and what to do, for a file that cannot be read as
+    a network.
     """
     with tempfile.TemporaryDirectory(prefix="zfscope-") as folder:
-        report = _run_child(path, Path(folder), ReadOptions(name, size, output))
+        report = _run_child(path, Path(folder), ReadOptions(name, size, output, cpu_s))
         if "error" in report:
             raise InputError(f"'{path}' cannot be imported: {report['error']}", field="file")
         spec = NetworkSpec.model_validate_json((Path(folder) / NETWORK).read_bytes())
@@ -57,22 +67,29 @@ def _run_child(path: Path, folder: Path, options: ReadOptions) -> dict[str, str]
             capture_output=True,
             text=True,
             check=False,
-            timeout=CPU_S,
-            env={**os.environ, "OMP_NUM_THREADS": str(usable_cpus())},
+            timeout=2 * options.cpu_s,
+            env={**os.environ, "OMP_NUM_THREADS": str(usable_cpus()), "TMPDIR": str(folder)},
         )
     except subprocess.TimeoutExpired:
-        return {"error": f"reading it takes more than {CPU_S} seconds"}
-    lines = done.stdout.splitlines()
-    if done.returncode in (0, 1) and lines:
-        report: dict[str, str] = json.loads(lines[-1])
-        return report
-    return {"error": _failure(done)}
+        return {"error": f"reading it takes more than {2 * options.cpu_s} seconds"}
+    if done.returncode == -signal.SIGXCPU:
+        return {"error": f"reading it takes more than {options.cpu_s} seconds of processor time"}
+    return _report(done.stdout) or {"error": _failure(done)}
+
+
+def _report(output: str) -> dict[str, str]:
+    """Return the report in the child's last line of output; empty without one."""
+    try:
+        report = json.loads((output.splitlines() or [""])[-1])
+    except ValueError:
+        return {}
+    return report if isinstance(report, dict) else {}
 
 
 def _failure(done: "subprocess.CompletedProcess[str]") -> str:
     """Return why the child ended without a report."""
     detail = (done.stderr.strip().splitlines() or [""])[-1]
     if "bad_alloc" in done.stderr or "MemoryError" in done.stderr or "Cannot allocate" in done.stderr:
-        return "reading it takes too much memory: are there huge constants?"
+        return TOO_MUCH_MEMORY
     reason = f"signal {-done.returncode}" if done.returncode < 0 else f"exit code {done.returncode}"
     return f"the process that reads it failed ({reason}): {detail}"

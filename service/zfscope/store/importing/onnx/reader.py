@@ -136,6 +136,8 @@ class _Reading:
         if node.op_type not in OPERATORS:
             raise ValueError(_HINTS.get(node.op_type, _ALLOWED))
         operands = tuple(self._values[name] if name else None for name in node.input)
+        if not any(isinstance(operand, View) for operand in operands):
+            raise ValueError("ONNX Runtime did not compute this constant in advance: is it huge, or random?")
         return OPERATORS[node.op_type](self._builder, Call(node, operands, node.output[0] in self._as_maps))
 
     def finish(self, name: str, scores: str) -> GraphReading:
