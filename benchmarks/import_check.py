@@ -23,7 +23,7 @@ import torch
 from torch import nn
 
 from benchmarks.module_projections import projection_differences
-from benchmarks.onnx_exports import EXPORTERS, export, randomise
+from tests.support.onnx_exports import EXPORTERS, export, randomise
 from zfscope.engine.trace import trace
 from zfscope.networks import Network
 from zfscope.store.importing.onnx import read_onnx

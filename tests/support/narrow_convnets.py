@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from benchmarks.onnx_exports import randomise
+from tests.support.onnx_exports import randomise
 from tests.support.programs import require_module
 
 CLASSES = 10

@@ -12,8 +12,8 @@ from onnx import ModelProto
 from torch import nn
 
 from benchmarks.module_projections import projection_differences
-from benchmarks.onnx_exports import export
 from tests.support.narrow_convnets import NAMES, narrow_convnet
+from tests.support.onnx_exports import export
 from tests.support.onnx_graphs import assert_close, random_array, read_in_process
 from zfscope.engine.occlusion import recompute
 from zfscope.engine.signal import Signal

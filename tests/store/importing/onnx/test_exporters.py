@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmarks.onnx_exports import EXPORTERS, export, randomise
+from tests.support.onnx_exports import EXPORTERS, export, randomise
 from tests.support.onnx_graphs import import_graph
 
 

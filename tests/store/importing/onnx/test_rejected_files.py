@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from onnx import ModelProto, TensorProto, helper
 from torch import Tensor, nn
 
-from benchmarks.onnx_exports import export
+from tests.support.onnx_exports import export
 from tests.support.onnx_graphs import make_model, node, random_array, read_in_process
 from zfscope.store.importing.onnx.protobuf import read_model
 
