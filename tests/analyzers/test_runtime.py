@@ -12,6 +12,7 @@ from zfscope.analysis.classification import classify
 from zfscope.analysis.contract import Analyzer, Context
 from zfscope.analysis.run import read_params, run
 from zfscope.runtimes import MapMaxima, Runtime
+from zfscope.runtimes.protocol import compute_maxima
 from zfscope_analyzers.invariance import InvarianceAnalyzer
 from zfscope_analyzers.occlude import Occlude
 
@@ -38,7 +39,8 @@ class CatsEverywhere:
     def map_maxima(
         self, images: Array, layers: Sequence[str], *, sums: bool = False
     ) -> Mapping[str, MapMaxima]:
-        return self.runtime.map_maxima(images, layers, sums=sums)
+        maxima = self.runtime.map_maxima(images, layers, sums=sums)
+        return {**maxima, "fc8": compute_maxima(self.forward(images), sums=sums)}
 
     def check(self) -> None:
         self.runtime.check()
