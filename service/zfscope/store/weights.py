@@ -94,12 +94,7 @@ def pack_weights(
     Raises ValueError if a weight is not finite in that precision.
     """
     arrays: dict[str, NDArray[Any]] = {
-        name: (tensor.half() if precision == "float16" else tensor.float())
-        .detach()
-        .cpu()
-        .contiguous()
-        .numpy()
-        for name, tensor in network.layers.state_dict().items()
+        name: _as_stored(tensor, precision) for name, tensor in network.layers.state_dict().items()
     }
     for name, array in arrays.items():
         _check_finite(name, array)
