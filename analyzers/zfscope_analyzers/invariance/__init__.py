@@ -4,6 +4,3 @@ from zfscope_analyzers.invariance.analyzer import InvarianceAnalyzer
 from zfscope_analyzers.invariance.params import InvarianceParams
 
 __all__ = ["InvarianceAnalyzer", "InvarianceParams"]
-
-# Entry point of editable installs made before the class was renamed, until the next `make setup`.
-Invariance = InvarianceAnalyzer

@@ -4,6 +4,3 @@ from zfscope_analyzers.top_k.analyzer import TopKAnalyzer
 from zfscope_analyzers.top_k.page import TopKParams
 
 __all__ = ["TopKAnalyzer", "TopKParams"]
-
-# Entry point of editable installs made before the class was renamed, until the next `make setup`.
-TopK = TopKAnalyzer
