@@ -78,7 +78,7 @@ class _Finder:
         return node
 
     def _variable(self, node: NodeProto) -> str:
-        """Return the operand of a node that is no constant."""
+        """Return the operand of a node that is not constant."""
         return next((name for name in node.input if name not in self._constants), "")
 
     def _number(self, names: Sequence[str]) -> float | None:
