@@ -124,7 +124,7 @@ def test_local_commands_without_the_engine_name_the_package_to_install(
         ("models",),
         ("models", "export", "tiny", "--format", "onnx"),
         ("models", "fetch", "squeezenet-imagenet"),
-        ("models", "import", "zfnet.pth", "--format", "pytorchcv", "--name", "zfnet"),
+        ("models", "import", "net.onnx", "--name", "net"),
         ("serve", "--listen", "127.0.0.1:0"),
         ("index", photo.parent),
         ("train", photo.parent),
