@@ -14,8 +14,11 @@ from zfscope.engine.changes import (
     multiply_adds,
     windows_around,
 )
-from zfscope.engine.occlusion import BUDGET_BYTES
-from zfscope.networks import Network
+from zfscope.engine.occlusion import BUDGET_BYTES, recomputes_little
+from zfscope.engine.signal import Signal
+from zfscope.networks import Network, NetworkSpec, build
+from zfscope.networks.layers import Activation, AvgPool, Conv, Multiply
+from zfscope.networks.windows import Padding
 
 CPU = torch.device("cpu")
 
@@ -74,3 +77,18 @@ def test_changed_regions_of_zfnet_equal_those_by_hand(small_zfnet: Network) -> N
     assert rows["fc8"] == (0, 1)
     assert columns["conv1"] == (0, 16)
     assert columns["conv5"] == (0, 5)
+
+
+def test_recomputing_costs_more_than_whole_passes_where_all_layers_depend_on_the_image() -> None:
+    gate = (
+        AvgPool(name="pool", kernel=32),
+        Conv(name="narrow", channels=8, kernel=1),
+        Activation(name="gate", function="sigmoid"),
+        Multiply(name="scaled", inputs=("conv1", "gate")),
+    )
+    first = Conv(name="conv1", channels=8, kernel=3, padding=Padding(1, 1, 1, 1))
+    later = [Conv(name=f"conv{n}", channels=8, kernel=3, padding=Padding(1, 1, 1, 1)) for n in (2, 3, 4)]
+    changes = Signal(torch.zeros(1, 3, 4, 4), torch.tensor([0]), torch.tensor([[8, 8]]))
+    for middle, expected in (((), True), (gate, False)):
+        spec = NetworkSpec(name="net", input_size=32, layers=(first, *middle, *later))
+        assert recomputes_little(build(spec), changes, {"conv4"}) is expected

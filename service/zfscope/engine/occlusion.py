@@ -18,7 +18,7 @@ from zfscope.engine.changes import (
     changed_regions,
     chunks,
     map_size,
-    share_of_work,
+    relative_cost,
     windows_around,
     windows_below,
 )
@@ -30,9 +30,6 @@ from zfscope.networks.forward import FORWARD, pad_maps
 from zfscope.networks.layer import Layer
 from zfscope.networks.network import Network
 from zfscope.networks.spec import INPUT
-
-# Up to this share of the work of whole passes, recomputing is faster than ONNX Runtime's whole passes.
-WORTHWHILE_SHARE = 0.5
 
 # Default memory limit of a chunk's values.
 BUDGET_BYTES = 2**28
@@ -100,7 +97,7 @@ def recomputes_little(network: Network, changes: Signal, layers: Collection[str]
     It is not if most layers depend on the whole image, such as those after a global pooling.
     """
     regions = _regions(network, changes, network.spec.needed_for(layers))
-    return share_of_work(network, regions) < WORTHWHILE_SHARE
+    return relative_cost(network, regions) < 1
 
 
 def _regions(network: Network, changes: Signal, layers: Sequence[Layer]) -> Mapping[str, ChangedRegion]:
