@@ -47,7 +47,8 @@ from zfscope.engine.occlusion import recompute, recomputes_little
 from zfscope.engine.seeds import activation
 from zfscope.engine.signal import Signal
 from zfscope.images.decode import decode
-from zfscope.images.preprocess import Preprocessing, prepare
+from zfscope.images.preprocess import prepare
+from zfscope.images.presets import PRESETS
 from zfscope.networks import Network
 from zfscope.runtimes.onnx.runtime import OnnxRuntime
 from zfscope.store import Label, Manifest, Model, Provenance, Weights
@@ -65,7 +66,7 @@ BATCHES = (8, 16, 32)
 CONVOLUTION = "convolution of 256 maps"
 PASS_SIZE = 4
 TOLERANCE = 1e-4
-PREPROCESSING = Preprocessing(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
+PREPROCESSING = PRESETS["torchvision"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,7 +17,7 @@ RULES: Sequence[Rule] = ("deconvnet", "guided", "gradient")
 _SAME = 1e-4
 
 
-class _Rectify(torch.autograd.Function):
+class Rectify(torch.autograd.Function):
     """ReLU, or clipping to 0..high, whose backward pass follows a rule."""
 
     @staticmethod
@@ -50,7 +50,7 @@ class _RuleReLU(nn.Module):
         self.rule: Rule = "gradient"
 
     def forward(self, x: Tensor) -> Tensor:
-        result: Tensor = _Rectify.apply(x, self.high, self.rule)  # type: ignore[no-untyped-call]  # untyped in torch
+        result: Tensor = Rectify.apply(x, self.high, self.rule)  # type: ignore[no-untyped-call]  # untyped in torch
         return result
 
 

@@ -1,12 +1,14 @@
 """Fixtures, and an independent projection: torch's layers and autograd with a custom backward of ReLU."""
 
 from collections.abc import Callable, Mapping, Sequence
+from math import inf
 
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from benchmarks.module_projections import Rectify
 from zfscope.engine import Maps, Seed, Trace, Unit, trace
 from zfscope.networks import Network, NetworkSpec, build, zfnet
 from zfscope.networks.layer import Layer
@@ -22,26 +24,6 @@ from zfscope.networks.layers import (
     ReLU,
 )
 from zfscope.networks.windows import Padding
-
-
-class Rectify(torch.autograd.Function):
-    """ReLU whose backward follows a rule."""
-
-    @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor, rule: str) -> Tensor:
-        ctx.save_for_backward(x)
-        ctx.rule = rule  # type: ignore[attr-defined]  # torch's idiom for values that are not tensors
-        return x.clamp(min=0)
-
-    @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]  # Any in torch
-        (x,) = ctx.saved_tensors  # type: ignore[attr-defined]  # typed on the subclass only
-        active = (x > 0).to(x.dtype)
-        return {
-            "deconvnet": grad.clamp(min=0),
-            "guided": grad.clamp(min=0) * active,
-            "gradient": grad * active,
-        }[ctx.rule], None  # type: ignore[attr-defined]  # as above
 
 
 def pad(x: Tensor, padding: Padding, value: float = 0.0) -> Tensor:
@@ -61,7 +43,7 @@ def forward_step(  # noqa: C901  # one case per kind of layer
             assert filters is not None
             return F.linear(x, filters.weight, filters.bias)
         case ReLU():
-            rectified: Tensor = Rectify.apply(x, rule)  # type: ignore[no-untyped-call]  # untyped in torch
+            rectified: Tensor = Rectify.apply(x, inf, rule)  # type: ignore[no-untyped-call]  # untyped in torch
             return rectified
         case MaxPool():
             padded = pad(x, layer.padding, -torch.inf)

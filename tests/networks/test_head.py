@@ -1,4 +1,4 @@
-"""New class scores: which layer is replaced, and what is added where there is none."""
+"""New class scores: which layer is replaced, and what is added without one."""
 
 import pytest
 

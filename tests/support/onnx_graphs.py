@@ -56,7 +56,7 @@ def read_in_process(model: ModelProto, *, size: int | None = None, output: str =
     image = fix_input(original, size)
     to_float32(original)
     reading = read_graph(normalise(original), original, image, name="graph", output=output)
-    verify(original, reading)
+    verify(original, image, reading)
     return reading
 
 

@@ -28,7 +28,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Command:
-    """A shell command and the output shown below it, None if there is none."""
+    """A shell command and the output shown below it, or None."""
 
     line: str
     output: str | None

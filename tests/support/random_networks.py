@@ -1,7 +1,7 @@
 """Random small networks of all kinds of layers, and an independent forward pass by torch's own functions."""
 
 from collections.abc import Callable, Mapping, Sequence
-from math import prod
+from math import inf, prod
 from random import Random
 from typing import Any
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from benchmarks.module_projections import Rectify
 from zfscope.networks import Network, NetworkSpec, build
 from zfscope.networks.layer import Layer, Shape
 from zfscope.networks.layers import (
@@ -212,23 +213,6 @@ def random_network(seed: int, *, dtype: torch.dtype = torch.float64) -> Network:
     return network.to(dtype).eval().requires_grad_(False)
 
 
-class Rectify(torch.autograd.Function):
-    """Clipping whose backward pass is a rule of the deconvnet."""
-
-    @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor, high: float | None, rule: str) -> Tensor:
-        ctx.save_for_backward(x)
-        ctx.high, ctx.rule = high, rule  # type: ignore[attr-defined]  # torch's way to keep other values
-        return x.clamp(0, high)
-
-    @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]  # torch types it as Any
-        (x,) = ctx.saved_tensors  # type: ignore[attr-defined]  # typed on the subclass only
-        active = x > 0 if ctx.high is None else (x > 0) & (x < ctx.high)  # type: ignore[attr-defined]  # as above
-        rectified = {"deconvnet": grad.relu(), "guided": grad.relu() * active, "gradient": grad * active}
-        return rectified[ctx.rule], None, None  # type: ignore[attr-defined]  # as above
-
-
 def _pad(x: Tensor, padding: Padding, value: float = 0.0) -> Tensor:
     left, top, right, bottom = padding
     return F.pad(x, (left, right, top, bottom), value=value)
@@ -292,7 +276,7 @@ def _step(network: Network, layer: Layer, inputs: Sequence[Tensor], rule: str) -
             product = x @ filters.weight.T
             return product if filters.bias is None else product + filters.bias
         case ReLU():
-            return Rectify.apply(x, None, rule)  # type: ignore[no-untyped-call, no-any-return]  # untyped in torch
+            return Rectify.apply(x, inf, rule)  # type: ignore[no-untyped-call, no-any-return]  # untyped in torch
         case Clip(low=0.0):
             return Rectify.apply(x, layer.high, rule)  # type: ignore[no-untyped-call, no-any-return]  # as above
         case Clip():

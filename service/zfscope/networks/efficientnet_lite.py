@@ -69,7 +69,7 @@ def efficientnet_lite0(*, classes: int = 1000) -> NetworkSpec:
         input_size=_INPUT_SIZE,
         layers=(
             *_conv("stem", _STEM_MAPS, 3, 2, _INPUT_SIZE),
-            *(layer for block in blocks() for layer in _block_layers(block)),
+            *_all_blocks(),
             *_conv("head", _HEAD_MAPS, 1, 1, _last_size()),
             AvgPool(name="pool", kernel=_last_size()),
             Flatten(name="flatten"),
@@ -79,7 +79,16 @@ def efficientnet_lite0(*, classes: int = 1000) -> NetworkSpec:
     )
 
 
-def _block_layers(block: Block) -> Iterator[Layer]:
+def _all_blocks() -> Iterator[Layer]:
+    source = "stem.relu6"
+    for block in blocks():
+        for layer in _block_layers(block, source):
+            yield layer
+        source = layer.name
+
+
+def _block_layers(block: Block, source: str) -> Iterator[Layer]:
+    """Yield the layers of a block. source: the layer before it."""
     wide = block.maps_in * block.expansion
     if block.expansion > 1:
         yield from _conv(f"{block.name}.expand", wide, 1, 1, block.size)
@@ -88,8 +97,6 @@ def _block_layers(block: Block) -> Iterator[Layer]:
     project = Conv(name=f"{block.name}.project", channels=block.maps_out, kernel=1)
     yield project
     if block.has_skip:
-        before = list(blocks())[block.number - 1]
-        source = f"{before.name}.{'add' if before.has_skip else 'project'}"
         yield Add(name=f"{block.name}.add", inputs=(project.name, source))
 
 

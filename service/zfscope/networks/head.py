@@ -1,5 +1,6 @@
 """New class scores for a network that was trained on other classes."""
 
+from collections import Counter
 from dataclasses import dataclass
 
 from zfscope.networks.layer import Layer
@@ -35,10 +36,10 @@ def replace_head(spec: NetworkSpec, classes: int) -> NewHead:
 
 
 def _layers_of_scores(spec: NetworkSpec) -> list[Layer]:
-    """Return the layers from the one that computes the class scores to the last; empty if there is none."""
+    """Return the layers from the one that computes the class scores to the last; empty without one."""
     known, readers, tail = shapes(spec), _reader_counts(spec), list[Layer]()
     name = spec.scores
-    while name != INPUT and readers.get(name, 0) <= 1:
+    while name != INPUT and readers[name] <= 1:
         layer = spec.by_name[name]
         tail.insert(0, layer)
         if isinstance(layer, (Conv, Linear)):
@@ -51,12 +52,8 @@ def _layers_of_scores(spec: NetworkSpec) -> list[Layer]:
     return []
 
 
-def _reader_counts(spec: NetworkSpec) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for names in spec.sources.values():
-        for name in names:
-            counts[name] = counts.get(name, 0) + 1
-    return counts
+def _reader_counts(spec: NetworkSpec) -> Counter[str]:
+    return Counter(name for names in spec.sources.values() for name in names)
 
 
 def _with_added_head(spec: NetworkSpec, classes: int) -> NewHead:

@@ -139,7 +139,7 @@ def _is_gate(spec: NetworkSpec, sources: Sequence[str]) -> bool:
 
 
 def _activation_after(spec: NetworkSpec, convolution: str) -> str:
-    """Return the first activation function after a convolution, or the convolution if there is none.
+    """Return the first activation function after a convolution, or else the convolution.
 
     Layers in between keep the size of the maps: normalisation, scaling, joins.
     """

@@ -82,16 +82,15 @@ def receptive_fields(spec: NetworkSpec) -> Mapping[str, ReceptiveField]:
 
 def _span_above(layer: Layer, axis: int, below: Sequence[Span], sizes: Sequence[Shape], shape: Shape) -> Span:
     """Return the fields of a layer along an axis. sizes: rows and columns of each input, () for units."""
-    if len(shape) == 1:  # each unit depends on all positions
-        extents = [size[axis] if size else 1 for size in sizes]
-        return _union([_cover(span, extent) for span, extent in zip(below, extents, strict=True)])
     if layer.window:
         return _window_above(layer.window, axis, below[0])
-    extents = [size[axis] for size in sizes]
+    extents = [size[axis] if size else 1 for size in sizes]
     # Inputs of size 1 are repeated, and after a product with one of them (squeeze-and-excitation) all units
     # have the same field. Single units have no distance that has to be equal.
     joins_single_units = len(below) > 1 and max(extents) == 1
-    if joins_single_units or len(set(extents)) > 1 or not all(span.jump for span in below):
+    is_repeated = len(set(extents)) > 1 or not all(span.jump for span in below)
+    # Each unit of a vector depends on all positions.
+    if len(shape) == 1 or joins_single_units or is_repeated:
         return _union([_cover(span, extent) for span, extent in zip(below, extents, strict=True)])
     return _join(layer, below)
 

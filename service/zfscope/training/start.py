@@ -6,6 +6,7 @@ import torch
 
 from zfscope.errors import InputError
 from zfscope.images.preprocess import Preprocessing
+from zfscope.images.presets import PRESETS
 from zfscope.networks import NETWORKS
 from zfscope.networks.head import replace_head
 from zfscope.networks.network import Network, initialise
@@ -14,8 +15,6 @@ from zfscope.networks.spec import NetworkSpec
 from zfscope.store import Model
 from zfscope.training.recipe import Recipe
 from zfscope.training.settings import TrainingSettings
-
-IMAGENET_MEAN, IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,10 +65,7 @@ def _start(settings: TrainingSettings, recipe: Recipe, classes: int) -> Training
     if settings.source is not None:
         head = replace_head(settings.source.spec, classes)
         return TrainingStart(head.spec, settings.source.preprocessing, settings.source, head.new_layers)
-    if recipe.mean == "image":
-        preprocessing = Preprocessing(mean="image")
-    else:
-        preprocessing = Preprocessing(mean=IMAGENET_MEAN, std=IMAGENET_STD)
+    preprocessing = Preprocessing(mean="image") if recipe.mean == "image" else PRESETS["torchvision"]
     return TrainingStart(NETWORKS[settings.network](classes=classes, hidden=settings.hidden), preprocessing)
 
 

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
+from zfscope.images.presets import PRESETS
 from zfscope.networks.layer import Layer
 from zfscope.networks.layers import Conv, MaxPool, ReLU
 from zfscope.networks.spec import NetworkSpec
 from zfscope.networks.windows import Padding
 from zfscope.store.fetching.arrays import Arrays, oihw
 from zfscope.store.importing.imported import (
-    TORCHVISION_PREPROCESSING,
     ImportedModel,
     build_network,
     layer_widths,
@@ -31,7 +31,7 @@ def alexnet_weights(arrays: Arrays) -> ImportedModel:
     weights = rename_tensors(oihw(own, {"kernel": "weight", "bias": "bias"}), NAMES)
     return ImportedModel(
         network=build_network(_features_spec(layer_widths(weights)), weights),
-        preprocessing=TORCHVISION_PREPROCESSING,
+        preprocessing=PRESETS["torchvision"],
         summary="The convolutional layers of torchvision's AlexNet, trained on ImageNet",
         notes=(
             "It has no fully connected layers: layers up to `pool5` can be inspected, it does not classify.",

@@ -11,9 +11,6 @@ from zfscope.networks.network import Network
 from zfscope.networks.spec import NetworkSpec, shapes, tensor_shapes
 from zfscope.store.weights import check_arrays
 
-# Preprocessing of torchvision and pytorchcv, in pixel units: 0.485 * 255 and so on.
-TORCHVISION_PREPROCESSING = Preprocessing(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
-
 
 @dataclass(frozen=True, eq=False)
 class ImportedModel:

@@ -52,7 +52,7 @@ def _read(file: Path, folder: Path, options: ReadOptions) -> dict[str, object]:
     image = fix_input(original, options.size)
     to_float32(original)
     reading = read_graph(normalise(original), original, image, name=options.name, output=options.output)
-    tensors, difference = verify(original, reading)
+    tensors, difference = verify(original, image, reading)
     (folder / NETWORK).write_text(reading.spec.model_dump_json(), encoding="utf-8")
     (folder / WEIGHTS).write_bytes(safetensors.numpy.save(dict(reading.weights)))
     return {"tensors": tensors, "difference": difference}

@@ -43,9 +43,9 @@ def read_onnx(
     """Read an ONNX file as a network. Blocks for seconds, up to minutes for large files.
 
     name: of the network. size: rows and columns of its images, if the graph leaves them open. output: the
-    output that holds the class scores, if there are several. cpu_s: limit of processor time, in seconds, and
-    half of that of time. Raises InputError, naming the node and what to do, for a file that cannot be read as
-    a network.
+    output that holds the class scores, if there are several. cpu_s: limit of processor time, in seconds; the
+    limit of elapsed time is twice as long. Raises InputError, naming the node and what to do, for a file that
+    cannot be read as a network.
     """
     with tempfile.TemporaryDirectory(prefix="zfscope-") as folder:
         report = _run_child(path, Path(folder), ReadOptions(name, size, output, cpu_s))

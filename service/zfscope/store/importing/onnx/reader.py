@@ -13,6 +13,7 @@ from zfscope.networks.layers import LocalResponseNorm
 from zfscope.networks.spec import INPUT, NetworkSpec
 from zfscope.store.importing.onnx.builder import Builder
 from zfscope.store.importing.onnx.names import NodeOrigins, choose_names
+from zfscope.store.importing.onnx.normalise import CHANNELS
 from zfscope.store.importing.onnx.operators import OPERATORS, Call, Value
 from zfscope.store.importing.onnx.order import in_original_order
 from zfscope.store.importing.onnx.patterns import NormPattern, find_norms
@@ -110,7 +111,7 @@ class _Reading:
 
     def _image(self, image: ValueInfoProto) -> View:
         _, *dims = (dim.dim_value for dim in image.type.tensor_type.shape.dim)
-        channels_last = dims[0] not in (1, 3)
+        channels_last = dims[0] not in CHANNELS
         shape = (dims[2], dims[0], dims[1]) if channels_last else (dims[0], dims[1], dims[2])
         self._builder.shapes[INPUT] = shape
         view = View(INPUT, shape)

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from onnx import ModelProto
+from onnx import ModelProto, ValueInfoProto
 
 from zfscope.engine.trace import trace
 from zfscope.networks.network import Network, network_with_weights
@@ -18,33 +18,37 @@ TOLERANCE = 1e-4
 _ROUNDING = 10
 
 
-def verify(original: ModelProto, reading: GraphReading) -> tuple[int, float]:
+def verify(original: ModelProto, value: ValueInfoProto, reading: GraphReading) -> tuple[int, float]:
     """Compare every tensor of the original graph that a layer computes, for a random image.
 
-    Returns the number of tensors and the largest difference, as a fraction of the largest value of its
-    tensor. Raises ValueError, naming the layer, if one differs by more than rounding.
+    value: the graph's input. Returns the number of tensors and the largest difference, as a fraction of the
+    largest value of its tensor. Raises ValueError, naming the layer, if one differs by more than rounding.
     """
     network = network_with_weights(reading.spec, reading.weights)
     image = np.random.default_rng(0).standard_normal((1, *network.shapes[INPUT])).astype(np.float32)
     computed = {output for node in original.graph.node for output in node.output}
     tensors = [tensor for tensor in reading.views if tensor in computed]
-    expected = run(original, _as_input(original, image), tensors)
+    expected = run(original, _as_input(value, image), tensors)
     layers = _outputs(network, image)
     differences = {
         tensor: _difference(_values(reading.views[tensor], layers), expected[tensor]) for tensor in tensors
     }
     worst = max(differences.values(), default=0.0)
     if worst > TOLERANCE:
-        _check_rounding(network, image, reading, differences)
+        _check_rounding(_outputs(network.double(), image.astype(np.float64)), layers, reading, differences)
     return len(tensors), worst
 
 
 def _check_rounding(
-    network: Network, image: NDArray[np.float32], reading: GraphReading, differences: dict[str, float]
+    double: dict[str, NDArray[np.floating]],
+    single: dict[str, NDArray[np.floating]],
+    reading: GraphReading,
+    differences: dict[str, float],
 ) -> None:
-    """Raise ValueError for differences that are not explained by the rounding of float32."""
-    single = _outputs(network, image)
-    double = _outputs(network.double(), image.astype(np.float64))
+    """Raise ValueError for differences that are not explained by the rounding of float32.
+
+    double, single: outputs of the layers in float64 and in float32.
+    """
     for tensor, difference in differences.items():
         view = reading.views[tensor]
         rounding = _difference(_values(view, single), _values(view, double))
@@ -55,10 +59,8 @@ def _check_rounding(
             )
 
 
-def _as_input(original: ModelProto, image: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the image in the order of axes that the graph reads."""
-    constants = {tensor.name for tensor in original.graph.initializer}
-    value = next(value for value in original.graph.input if value.name not in constants)
+def _as_input(value: ValueInfoProto, image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the image in the order of axes of the graph's input."""
     dims = [dim.dim_value for dim in value.type.tensor_type.shape.dim]
     return image if dims == list(image.shape) else np.ascontiguousarray(image.transpose(0, 2, 3, 1))
 
