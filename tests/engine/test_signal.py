@@ -87,8 +87,9 @@ def test_a_single_window_is_cropped_to_the_map(signal: Signal) -> None:
 def test_signals_are_added_by_position(one: Signal, data: st.DataObject) -> None:
     seeds = len(one.values)
     other = data.draw(signals().filter(lambda signal: len(signal.values) == seeds))
-    other = Signal(other.values, one.images, other.origins)
-    total = add(one, other)
+    one, other = (clip(Signal(part.values, one.images, part.origins), ROWS, COLUMNS) for part in (one, other))
+    total = add(one, other, ROWS, COLUMNS)
+    assert clip(total, ROWS, COLUMNS).size == total.size
     expected = on_canvas(one, ROWS, COLUMNS) + on_canvas(other, ROWS, COLUMNS)
     assert torch.equal(on_canvas(total, ROWS, COLUMNS), expected)
 
@@ -96,12 +97,12 @@ def test_signals_are_added_by_position(one: Signal, data: st.DataObject) -> None
 def test_signals_of_fully_connected_layers_are_added() -> None:
     origins = torch.zeros(1, 2, dtype=torch.int64)
     one = Signal(torch.tensor([[1.0, 2.0]]), torch.tensor([0]), origins)
-    assert add(one, one).values.tolist() == [[2, 4]]
+    assert add(one, one, 1, 1).values.tolist() == [[2, 4]]
 
 
 @pytest.mark.parametrize(
     "operation",
-    [lambda s: clip(s, ROWS, COLUMNS), lambda s: add(s, s), lambda s: extract(MAPS, s)],
+    [lambda s: clip(s, ROWS, COLUMNS), lambda s: add(s, s, ROWS, COLUMNS), lambda s: extract(MAPS, s)],
 )
 def test_no_operation_modifies_its_input(operation: object) -> None:
     values = torch.ones(1, 3, 6, 2, dtype=torch.float64)

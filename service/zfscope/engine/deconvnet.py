@@ -18,7 +18,7 @@ from zfscope.networks.network import Network
 from zfscope.networks.spec import INPUT
 
 # Maximum number of a layer's values per batch of seeds; on the CPU, as many as fit a core's cache (measured).
-BATCH_VALUES: Mapping[str, int] = {"cpu": 400_000, "cuda": 2**27}
+BATCH_VALUES: Mapping[str, int] = {"cpu": 2**20, "cuda": 2**27}
 
 
 @torch.no_grad()
@@ -84,7 +84,9 @@ def _backward(
             return
         below = step(pending.pop(layer))
         for source, signal in zip(context.sources, below, strict=True):
-            pending[source] = add(pending[source], signal) if source in pending else signal
+            if source in pending:
+                signal = add(pending[source], signal, *context.trace.maps(source).shape[2:])
+            pending[source] = signal
     yield pending[INPUT]
 
 

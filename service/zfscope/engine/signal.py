@@ -107,17 +107,16 @@ def write_into(signal: Signal, maps: Iterable[Tensor]) -> None:
         empty[in_map] = signal.values[row][in_window]
 
 
-def add(one: Signal, other: Signal) -> Signal:
-    """Add two signals at the layer where their branches meet, in windows that contain both."""
+def add(one: Signal, other: Signal, rows: int, columns: int) -> Signal:
+    """Add two signals at a layer of rows x columns where branches meet, in windows that contain both."""
     if one.values.dim() == 2 or (one.size == other.size and torch.equal(one.origins, other.origins)):
         return one.with_values(one.values + other.values)
     origins = torch.minimum(one.origins, other.origins)
     ends = [part.origins + torch.tensor(part.size) for part in (one, other)]
-    rows, columns = (torch.maximum(*ends) - origins).amax(0).tolist()
+    size = (torch.maximum(*ends) - origins).amax(0).tolist()
     shifted = [Signal(part.values, part.images, part.origins - origins) for part in (one, other)]
-    return Signal(
-        on_canvas(shifted[0], rows, columns) + on_canvas(shifted[1], rows, columns), one.images, origins
-    )
+    values = on_canvas(shifted[0], *size) + on_canvas(shifted[1], *size)
+    return clip(Signal(values, one.images, origins), rows, columns)
 
 
 def _covers_map(signal: Signal, rows: int, columns: int) -> bool:

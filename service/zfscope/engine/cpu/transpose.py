@@ -20,7 +20,7 @@ from zfscope.engine.backward import LayerContext, window_below
 from zfscope.engine.signal import Signal, channels_last_rows, clip, empty_maps
 from zfscope.networks.windows import Pair
 
-# Up to this fraction of nonzero units, only these are processed.
+# Up to this fraction of nonzero units, only these are processed, unless windows are a single position.
 SPARSE = 1 / 6
 
 # For windows of up to this many positions, one matrix product beats a convolution.
@@ -69,8 +69,8 @@ class TransposedFilters:
 
     def __call__(self, values: Tensor) -> Tensor:
         """Return the maps below, (N, maps below, ...), for values (N, maps above, rows, columns)."""
-        few_maps = self.weight.shape[1] <= FEW_MAPS
-        if _count_nonzero(values) <= SPARSE * values.numel():
+        few_maps, positions = self.weight.shape[1] <= FEW_MAPS, self.weight[0, 0].numel()
+        if positions > 1 and _count_nonzero(values) <= SPARSE * values.numel():
             if few_maps:
                 return transpose_by_filter(values, self.filter_rows, self.weight.shape[1], self.stride)
             return transpose_by_tap(values, self.taps, self.stride)
