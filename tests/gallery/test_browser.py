@@ -48,7 +48,7 @@ def test_dead_maps_can_be_selected(whole: tuple[Path, Gallery], tmp_path: Path) 
 def test_rows_with_state_labels_are_as_high_as_others_so_that_the_grid_fits_the_picture(
     whole: tuple[Path, Gallery], tmp_path: Path
 ) -> None:
-    style = (whole[0] / "gallery.css").as_uri()
+    style = (whole[0] / "zfscope.css").as_uri()
     items = "<li></li>" * 6 + '<li class="silent"><span>silent</span></li>' * 3
     page = tmp_path / "page.html"
     page.write_text(

@@ -106,7 +106,8 @@ def test_names_of_photos_and_classes_are_escaped(whole: tuple[Path, Gallery], pa
     texts = ""
     for path in root.rglob("*.html"):
         parsed = page(path)
-        assert [script.attributes["src"].endswith("gallery.js") for script in parsed.all("script")] == [True]
+        scripts = [script.attributes["src"].rpartition("/")[2] for script in parsed.all("script")]
+        assert scripts == ["tiles.js", "gallery.js"]
         assert not [
             name for element in parsed.elements for name in element.attributes if name.startswith("on")
         ]
@@ -251,7 +252,7 @@ def test_another_gallery_replaces_the_files_of_the_first(
     build_gallery(fewer, analyze, tmp_path, title="Two & two")
     maps = fewer.layers[0].maps
     assert set(contents(tmp_path)) == {
-        *("index.html", "gallery.css", "gallery.js", "gallery.json"),
+        *("index.html", "zfscope.css", "gallery.css", "tiles.js", "gallery.js", "gallery.json"),
         *("relu2/index.html", "relu2/notes.txt"),
         *(f"relu2/{number}.html" for number in maps),
         *(f"relu2/{number}-{kind}.png" for number in maps for kind in ("projections", "patches")),

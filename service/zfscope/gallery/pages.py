@@ -18,7 +18,8 @@ from zfscope.records import RecordState
 # The facts of the maps, by layer.
 FactsByLayer = Mapping[str, Sequence[MapFact]]
 
-_STATIC = ("gallery.css", "gallery.js")
+# Files of all pages, by folder of the package zfscope: those of web/ are shared with the live page.
+_STATIC = {"web": ("zfscope.css", "tiles.js"), "gallery/static": ("gallery.css", "gallery.js")}
 # Number of maps per layer on the overview.
 _SAMPLES = 6
 
@@ -33,11 +34,12 @@ def picture_files(plan: GalleryPlan, facts: FactsByLayer) -> Iterator[str]:
 
 def render_pages(plan: GalleryPlan, gallery: Gallery, facts: FactsByLayer) -> Iterator[tuple[str, bytes]]:
     """Yield the path and contents of each file of a gallery except pictures; the overview comes last."""
-    for name in _STATIC:
-        yield name, (files("zfscope.gallery") / "static" / name).read_bytes()
-    names = {label.id: label.name for label in plan.model.labels}
-    environment = _environment(plan, gallery, names)
-    views = [_LayerView(plan, layer, facts[layer.name], names) for layer in plan.layers]
+    for folder, names in _STATIC.items():
+        for name in names:
+            yield name, (files("zfscope") / folder / name).read_bytes()
+    labels = {label.id: label.name for label in plan.model.labels}
+    environment = _environment(plan, gallery, labels)
+    views = [_LayerView(plan, layer, facts[layer.name], labels) for layer in plan.layers]
     for view in views:
         for before, fact, after in view.neighbours():
             page = environment.get_template("map.html")

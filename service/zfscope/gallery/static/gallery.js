@@ -2,6 +2,7 @@
 "use strict";
 
 (() => {
+  const { moveFocus } = globalThis.zfscope;
   const KEY = "zfscope-gallery:" + location.pathname.replace(/[^/]*$/, "");
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 
@@ -145,20 +146,6 @@
         moveFocus(event, visibleTiles());
       }
     });
-  }
-
-  function moveFocus(event, tiles) {
-    const current = tiles.indexOf(document.activeElement);
-    const top = tiles.length ? tiles[0].offsetTop : 0;
-    const secondRow = tiles.findIndex((tile) => tile.offsetTop > top);
-    const columns = secondRow < 0 ? tiles.length : secondRow;
-    const offset = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns }[event.key];
-    const next = tiles[current < 0 ? 0 : current + offset];
-    if (next) {
-      event.preventDefault();
-      next.focus();
-      next.scrollIntoView({ block: "nearest" });
-    }
   }
 
   // Page of a map: links in the order of the filtered tiles, and keyboard navigation.
