@@ -28,6 +28,7 @@ def test_the_commands_are_the_documented_ones() -> None:
         "health",
         "index",
         "models",
+        "page",
         "project",
         "serve",
         "top-k",

@@ -37,6 +37,7 @@ _SUMMARIES = {
     "evolve": "Show how feature maps develop over the training epochs.",
     "compare": "Compare the first layers and dead maps of models.",
     "serve": "Serve models over gRPC until Ctrl-C.",
+    "page": "Serve the page in the browser until Ctrl-C.",
     "train": "Train a network and add it to the model store.",
     "evaluate": "Measure the top-1 and top-5 accuracy of a model.",
     "index": "Index the strongest photos of every feature map.",

@@ -84,6 +84,7 @@ TorchServeAddress = Annotated[
 Tensors = Annotated[bool, typer.Option("--tensors", help="Also write tensors as .npy files.")]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Output folder.")]
 TenCrop = Annotated[bool, typer.Option("--ten-crop", help="Average the scores of ten crops (Sec 3).")]
+OpenBrowser = Annotated[bool, typer.Option("--open", help="Open the page in a browser.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 

@@ -1,20 +1,14 @@
 """Listening address, gRPC server options and credentials; other machines require TLS and authentication."""
 
-import errno
 import socket
 
 import grpc
 
-from zfscope.address import is_loopback, parse_address
+from zfscope.address import parse_address
 from zfscope.errors import InputError
+from zfscope.listening import bind_failure, check_exposure, listen_error
 from zfscope.server.settings import Settings
 from zfscope.wire.credentials import read_authorities, read_pair
-
-_REASONS = {
-    errno.EADDRINUSE: "it is in use",
-    errno.EADDRNOTAVAIL: "it is not an address of this machine",
-    errno.EACCES: "ports below 1024 need privileges",
-}
 
 
 def server_options(settings: Settings, connections: int) -> list[tuple[str, int]]:
@@ -48,18 +42,20 @@ def bind(server: grpc.aio.Server, settings: Settings, *, tokens: bool) -> str:
     """
     credentials = _credentials(settings)
     host = settings.listen.rpartition(":")[0]
-    if not settings.allow_insecure and not is_loopback(host):
-        _check_secure(settings, tokens=tokens)
+    check_exposure(
+        settings.listen,
+        tls=settings.tls_certificate is not None,
+        authenticated=tokens or settings.tls_client_ca is not None,
+        allow_insecure=settings.allow_insecure,
+        authentication="token_file or tls_client_ca",
+    )
     try:
         if credentials:
             port = server.add_secure_port(settings.listen, credentials)
         else:
             port = server.add_insecure_port(settings.listen)
     except RuntimeError as error:
-        raise InputError(
-            f"cannot listen on {settings.listen}: {_reason(settings.listen)}; choose another address",
-            field="listen",
-        ) from error
+        raise listen_error(settings.listen, _reason(settings.listen)) from error
     return f"{host}:{port}"
 
 
@@ -72,10 +68,8 @@ def _reason(listen: str) -> str:
         ):
             with socket.socket(family, kind, protocol) as probe:
                 probe.bind(socket_address)
-    except socket.gaierror:
-        return "its host name cannot be resolved"
     except OSError as error:
-        return _REASONS.get(error.errno or 0, error.strerror or str(error))
+        return bind_failure(error)
     return "it is in use, or not an address of this machine"
 
 
@@ -89,17 +83,3 @@ def _credentials(settings: Settings) -> grpc.ServerCredentials | None:
         raise InputError(message, field="tls_client_ca")
     authorities = read_authorities(settings.tls_client_ca, field="tls_client_ca")
     return grpc.ssl_server_credentials([pair[::-1]], authorities, require_client_auth=True)
-
-
-def _check_secure(settings: Settings, *, tokens: bool) -> None:
-    missing = []
-    if settings.tls_certificate is None:
-        missing.append("TLS (tls_certificate and tls_key)")
-    if not tokens and settings.tls_client_ca is None:
-        missing.append("client authentication (token_file or tls_client_ca)")
-    if missing:
-        raise InputError(
-            f"refusing to listen on {settings.listen} without {' and '.join(missing)}; set allow_insecure "
-            "only if the network itself restricts access to the port",
-            field="listen",
-        )

@@ -53,13 +53,13 @@ ERROR_STATUSES: Mapping[type[ZfscopeError], ErrorStatus] = {
     errors.TooLate: ErrorStatus(grpc.StatusCode.DEADLINE_EXCEEDED, "TOO_LATE"),
     errors.RuntimeUnavailable: ErrorStatus(grpc.StatusCode.UNAVAILABLE, "RUNTIME_UNAVAILABLE", retry_s=1),
 }
-_INTERNAL = ErrorStatus(grpc.StatusCode.INTERNAL, "INTERNAL")
+INTERNAL = ErrorStatus(grpc.StatusCode.INTERNAL, "INTERNAL")
 _CLASSES = {kind.reason: error for error, kind in ERROR_STATUSES.items()}
 
 
 def error_status(error: BaseException) -> ErrorStatus:
     """Return the status for the closest base class in the table, INTERNAL if none matches."""
-    return next((ERROR_STATUSES[base] for base in type(error).__mro__ if base in ERROR_STATUSES), _INTERNAL)
+    return next((ERROR_STATUSES[base] for base in type(error).__mro__ if base in ERROR_STATUSES), INTERNAL)
 
 
 def status_of(error: BaseException, *, request_id: str) -> status_pb2.Status:
@@ -69,10 +69,10 @@ def status_of(error: BaseException, *, request_id: str) -> status_pb2.Status:
     of the exception is not disclosed.
     """
     kind = error_status(error)
-    message, field = f"{_internal_message(error)} log for request id {request_id}", ""
+    message, field = internal_message(error, request_id), ""
     fields: Mapping[str, str] = {}
     names = analyzer_of(error)
-    if kind is not _INTERNAL and isinstance(error, ZfscopeError):
+    if kind is not INTERNAL and isinstance(error, ZfscopeError):
         message, field = _truncate(error.message), error.field
         fields = error.fields or ({field: message} if field else {})
     status = status_pb2.Status(code=kind.code.value[0], message=_with_field(field, message))
@@ -113,12 +113,14 @@ def analyzer_of(error: BaseException) -> dict[str, str]:
     return {name: _truncate(value, _NAME_BYTES) for name, value in names.items() if value}
 
 
-def _internal_message(error: BaseException) -> str:
+def internal_message(error: BaseException, request_id: str, *, process: str = "the service") -> str:
+    """Return the message for an INTERNAL error, which refers to the log of a process."""
     names = analyzer_of(error)
+    log = f"log for request id {request_id}"
     if not names:
-        return "the service failed; see its"
+        return f"{process} failed; see its {log}"
     package = " ".join(names[name] for name in ("package", "version") if name in names) or "unknown package"
-    return f"analyzer '{names.get('analyzer', '')}' ({package}) failed; see the service's"
+    return f"analyzer '{names.get('analyzer', '')}' ({package}) failed; see {process}'s {log}"
 
 
 def _details(
