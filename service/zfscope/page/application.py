@@ -23,6 +23,8 @@ from zfscope.page.settings import PageSettings
 from zfscope.page.state import PageState, create_state
 
 STATIC = Path(__file__).parent / "static"
+# Style and scripts that the page shares with galleries.
+SHARED = Path(__file__).parents[1] / "web"
 _DESCRIPTION = (
     "See through convolutional networks: classes, projections and every other analysis of photos, as JSON. "
     "All addresses in answers are relative to the address of the page."
@@ -55,6 +57,7 @@ def create_application(
     add_analysis_routes(app, state)
     add_openapi(app)
     _add_documentation(app)
+    app.mount("/web", StaticFiles(directory=SHARED))
     app.mount("/", StaticFiles(directory=STATIC, html=True))
     return app, state
 
