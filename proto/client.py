@@ -51,6 +51,8 @@ class AnalysisOptions(CallOptions, total=False):
     pictures: Whether to return pictures. Default: True.
     tensors: Whether to return tensors. Default: False.
     progress: Callback for progress reports, called in the thread of the call.
+    partial_results: Whether progress reports have partial results, if the analyzer has any; they delay the
+        analysis. Default: True with a service, False in this process.
     """
 
     model: str
@@ -58,6 +60,7 @@ class AnalysisOptions(CallOptions, total=False):
     pictures: bool
     tensors: bool
     progress: Callable[[Progress], None]
+    partial_results: bool
 '''
 
 

@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from typing import Any, TypeVar
 
-from zfscope.analysis.call import AnalysisCall, Partial, Prepare, analyze
+from zfscope.analysis.call import AnalysisCall, Partial, Prepare, Report, analyze
 from zfscope.analysis.classification import DEFAULT_TOP, check_classifies, check_top, classification
 from zfscope.analysis.description import analyzer_info, model_info, model_summary
+from zfscope.analysis.progress import PartialResults, ProgressMeter
 from zfscope.analysis.registry import Registry, load_analyzers
-from zfscope.analysis.run import ProgressMeter
 from zfscope.answers import AnalyzerInfo, Classification, ModelInfo, ModelSummary, Progress
 from zfscope.cancellation import Cancellation
 from zfscope.client.calls import AnalysisRequest, UnaryCall
@@ -105,12 +105,7 @@ class LocalClient(ClientMethods):
 
     def _run(self, make: Callable[[], AnalysisRequest[A]]) -> A:
         request = make()
-        check_cancelled, meter = _cancellation_check(request.cancel, request.timeout_s), ProgressMeter()
-
-        def report(_: Model, fraction: float, __: Partial | None) -> None:
-            if request.progress:  # no partial result: drawing it is slow
-                request.progress(Progress(*meter.read(fraction), None))
-
+        check_cancelled = _cancellation_check(request.cancel, request.timeout_s)
         call = AnalysisCall(
             request.analyzer,
             {field: self._prepare(image, field) for field, image in request.images.items()},
@@ -118,7 +113,7 @@ class LocalClient(ClientMethods):
             **{name: value for name, value in request.options.items() if value is not None},
         )
         with request.renamed_fields():
-            outcome = analyze(self, call, check_cancelled=check_cancelled, report=report)
+            outcome = analyze(self, call, check_cancelled=check_cancelled, report=_reporter(request, call))
         return request.read(outcome.analyzed, outcome.sizes)
 
     def _prepare(self, image: image_pb2.Image, field: str) -> Prepare:
@@ -185,6 +180,19 @@ _HANDLERS: Mapping[str, Callable[[LocalClient, Any, Callable[[], None]], Any]] =
     "Classify": _classify,
     "ListAnalyzers": _analyzers,
 }
+
+
+def _reporter(request: AnalysisRequest[Any], call: AnalysisCall) -> Report:
+    """Return the function that passes progress on to the caller, with partial results if requested."""
+    meter = ProgressMeter()
+    partials = PartialResults(wanted=bool(request.partial_results), pictures=call.pictures)
+
+    def report(_: Model, fraction: float, partial_result: Partial | None) -> None:
+        if request.progress:
+            computed = partials.compute(partial_result) if partial_result and partials.due else None
+            request.progress(Progress(*meter.read(fraction), computed))
+
+    return report
 
 
 def _cancellation_check(cancel: Cancellation | None, timeout_s: float | None) -> Callable[[], None]:

@@ -11,7 +11,6 @@ from pydantic import BaseModel, Field
 from zfscope.analysis.contract import Analysis, Context, Picture
 from zfscope.analysis.registry import RegisteredAnalyzer
 from zfscope.analysis.run import (
-    ProgressMeter,
     check_cost,
     check_photos,
     default_cost,
@@ -289,17 +288,6 @@ def test_a_cancelled_call_is_not_started() -> None:
 
     with pytest.raises(Cancelled):
         run(Fake(Analysis()), context(check_cancelled=check_cancelled), Params())
-
-
-def test_progress_never_decreases_and_stays_between_0_and_1() -> None:
-    meter = ProgressMeter()
-    assert meter.read(0) == (0, None)
-    fraction, seconds_left = meter.read(0.5)
-    assert fraction == 0.5
-    assert seconds_left is not None
-    assert seconds_left >= 0
-    assert meter.read(0.2)[0] == 0.5
-    assert meter.read(7) == (1, 0)
 
 
 def test_a_list_with_an_invalid_item_is_not_reported_as_too_short() -> None:

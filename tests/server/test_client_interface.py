@@ -199,6 +199,30 @@ def test_reporting_progress_does_not_change_the_result(
     assert reports or name in {"project", "compare_architectures"}
 
 
+def test_every_client_reports_partial_results_on_request(
+    remote: Client, local: LocalClient, photo: bytes
+) -> None:
+    for call in (remote.occlude, local.occlude, lambda *a, **o: call_async(remote, "occlude", *a, **o)):
+        reports: list[Progress] = []
+        options = {**TINY, "window": 4, "stride": 2, "pictures": False, "progress": reports.append}
+        result = call(photo, **options, tensors=True, partial_results=True)
+        partials = [report.partial for report in reports if report.partial is not None]
+        assert partials
+        for partial in partials:
+            finished = int(partial.numbers["finished"])
+            assert partial.numbers["windows"] == result.windows
+            assert partial.tensors["values"].shape == (1, finished)
+            assert partial.tensors["windows"].shape == (finished, 4)
+            assert partial.pictures == ()
+        reports.clear()
+        call(photo, **options, partial_results=False)
+        assert reports
+        assert not any(report.partial for report in reports)
+    reports.clear()
+    local.occlude(photo, **options)
+    assert not any(report.partial for report in reports)
+
+
 @pytest.mark.parametrize("progress", [None, lambda _: None])
 @pytest.mark.parametrize(
     ("call", "error", "field"),

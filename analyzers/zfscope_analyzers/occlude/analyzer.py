@@ -1,39 +1,16 @@
-"""The analyzer `occlude` and its result."""
+"""The analyzer `occlude`."""
 
-from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from zfscope.analysis.contract import Analysis, Context, Picture, Table
-from zfscope.images.geometry import Box
-from zfscope.results import merge_notices
-from zfscope.rounding import first_lowest
+from zfscope.analysis.contract import Analysis, Context
 from zfscope.store import Model
-from zfscope_analyzers.occlude.figure import draw_figure, draw_partial
 from zfscope_analyzers.occlude.params import OccludeParams
-from zfscope_analyzers.occlude.passes import (
-    OcclusionScores,
-    is_lowered,
-    likeliest_classes,
-    run_passes,
-    value_floor,
-)
-from zfscope_analyzers.occlude.setup import (
-    OcclusionRun,
-    WatchedProjection,
-    class_values,
-    prepare_run,
-    project_watched,
-)
-from zfscope_analyzers.occlude.windows import (
-    average_over_windows,
-    likeliest_map,
-    resample_to_photo,
-    window_starts,
-)
+from zfscope_analyzers.occlude.passes import OcclusionScores, run_passes
+from zfscope_analyzers.occlude.result import complete_result, partial_result
+from zfscope_analyzers.occlude.setup import prepare_run
+from zfscope_analyzers.occlude.windows import window_starts
 
 
 class Occlude:
@@ -41,9 +18,10 @@ class Occlude:
 
     Number: `windows`. Tables: `classes` (label_id, label, clean: the value without occlusion, lowest; x0, y0,
     x1, y1: the window in photo pixels that lowers the class most, the first of those that differ only by
-    rounding, None if no window lowers it by more than rounding) and `watched` (layer, map, clean_total,
+    rounding, None if no window lowers it by more than rounding), `watched` (layer, map, clean_total,
     lowest_total; ssim and rank_correlation of the projection and its control, see
-    `zfscope.analysis.control`).
+    `zfscope.analysis.control`) and, for a single window, `changes` (label_id, label, clean, occluded: the
+    most likely classes before and after, by their clean value).
 
     Tensors, for N windows: `windows` int64 (N, 4), first row, first column, rows and columns in the network's
     input, for a mask those of its bounding box; `values` float32 (targets, N); `likeliest` int64 (N,), the
@@ -52,6 +30,10 @@ class Occlude:
     and `photo-value-maps` in photo pixels; pixels that were never occluded have the clean value. `projection`
     (C, H, W) of the map's strongest unit and, with the control, `control-projection`. Picture: `occlusion`,
     all panels of Fig 7.
+
+    A partial result covers the finished windows: `windows` is the number of all, `finished` that of the
+    finished ones; it has the tables `classes` and `watched`, the tensors of windows and maps in the crop, and
+    a picture of the first class.
     """
 
     name = "occlude"
@@ -80,83 +62,5 @@ class Occlude:
         scores = OcclusionScores(np.zeros((count, classes), np.float32), np.zeros(count, np.float32))
         for share in run_passes(run, scores):
             context.check_cancelled()
-            has_picture = context.pictures and scores.done
-            context.progress(share, partial(draw_partial, run, scores) if has_picture else None)
-        return _result(run, scores)
-
-
-def _result(run: OcclusionRun, scores: OcclusionScores) -> Analysis:
-    """Return the result over all windows."""
-    view = run.prepared.views[0]
-    size = view.shape[:2]
-    values = class_values(scores.logits, run.params.value)[:, run.targets].T
-    likeliest = likeliest_classes(run, scores.logits)
-    maps = np.stack(
-        [
-            average_over_windows(row, run.windows, size, float(run.clean[target]))
-            for row, target in zip(values, run.targets, strict=True)
-        ]
-    )
-    clean_total = _clean_total(run)
-    total_map = average_over_windows(scores.totals, run.windows, size, clean_total)
-    watched = project_watched(run)
-    tensors: dict[str, NDArray[Any]] = {
-        "windows": np.array([(w.y, w.x, w.height, w.width) for w in run.windows], np.int64),
-        "values": values.astype(np.float32),
-        "likeliest": likeliest,
-        "totals": scores.totals,
-        "value-maps": maps,
-        "total-map": total_map,
-        "projection": watched.pixels,
-    }
-    if watched.control is not None:
-        tensors["control-projection"] = watched.control
-    if run.context.tensors:
-        tensors["photo-value-maps"] = np.stack(
-            [
-                resample_to_photo(heat, run.prepared, float(run.clean[t]))
-                for heat, t in zip(maps, run.targets, strict=True)
-            ]
-        )
-    pictures: tuple[Picture, ...] = ()
-    if run.context.pictures:
-        classes = likeliest_map(likeliest, run.windows, size, int(run.clean.argmax()))
-        pictures = draw_figure(run, scores, maps, total_map, classes, watched)
-    tables = {
-        "classes": _class_table(run, values),
-        "watched": _watched_table(run, scores, clean_total, watched),
-    }
-    numbers = {"windows": float(len(run.windows))}
-    warnings = merge_notices(notice for window in run.windows for notice in window.warnings)
-    return Analysis(tensors, pictures, numbers, tables, warnings)
-
-
-def _clean_total(run: OcclusionRun) -> float:
-    return float(run.traced.outputs[run.params.layer][0, run.unit.map].sum())
-
-
-def _class_table(run: OcclusionRun, values: NDArray[np.float64]) -> Table:
-    rows = []
-    for target, row in zip(run.targets, values, strict=True):
-        label, corners = run.labels[target], _lowest_window(run, target, row)
-        rows.append((label.id, label.name, float(run.clean[target]), float(row.min()), *corners))
-    return Table(("label_id", "label", "clean", "lowest", "x0", "y0", "x1", "y1"), tuple(rows))
-
-
-def _lowest_window(run: OcclusionRun, target: int, values: NDArray[np.float64]) -> Sequence[float | None]:
-    """Return the window that lowers a class most, x0, y0, x1, y1 in photo pixels; None if no window does."""
-    if not is_lowered(run, target, values):
-        return (None,) * 4
-    window = run.windows[first_lowest(values, floor=value_floor(run, target))]
-    box = Box(window.x, window.y, window.x + window.width, window.y + window.height)
-    in_photo = run.prepared.geometries[0].to_photo(box)
-    return in_photo.x0, in_photo.y0, in_photo.x1, in_photo.y1
-
-
-def _watched_table(
-    run: OcclusionRun, scores: OcclusionScores, clean_total: float, watched: WatchedProjection
-) -> Table:
-    similarity = watched.similarity
-    row = (run.params.layer, run.unit.map, clean_total, float(scores.totals.min()))
-    columns = ("layer", "map", "clean_total", "lowest_total", "ssim", "rank_correlation")
-    return Table(columns, ((*row, similarity.ssim, similarity.rank_correlation),))
+            context.progress(share, partial(partial_result, run, scores) if scores.done else None)
+        return complete_result(run, scores)

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from zfscope.analysis.contract import Analysis, Picture, picture
+from zfscope.analysis.contract import Picture, picture
 from zfscope.engine.seeds import activation
 from zfscope.images.heat import class_panel, figure, heat_panel, photo_panel
 from zfscope.images.normalise import reorder
@@ -21,22 +21,23 @@ _HEAT_NOTE = (
 )
 
 
-def draw_partial(run: OcclusionRun, scores: OcclusionScores) -> Analysis:
-    """Draw the map of the first class over the windows that are finished."""
-    done = sorted(scores.done)
-    values = class_values(scores.logits[done], run.params.value)[:, run.targets[0]]
+def draw_partial(run: OcclusionRun, values: NDArray[np.float64], planned: int) -> Picture:
+    """Draw the map of the first class over the finished windows, which are those of the run.
+
+    values: (windows,), of the first class. planned: number of all windows.
+    """
     view = run.prepared.views[0]
     clean = float(run.clean[run.targets[0]])
-    heat = average_over_windows(values, [run.windows[n] for n in done], view.shape[:2], clean)
+    heat = average_over_windows(values, run.windows, view.shape[:2], clean)
     caption = _value_caption(run, run.targets[0])
     floor = value_floor(run, run.targets[0])
     drawn = figure(
         [heat_panel(heat, view, caption, side_px=_PANEL_PX, floor=floor)],
         title="Occlusion sensitivity (in progress)",
-        subtitle=f"{len(done)} of {len(run.windows)} positions",
+        subtitle=f"{len(run.windows)} of {planned} positions",
         scale=_HEAT_NOTE,
     )
-    return Analysis(pictures=(picture("occlusion", drawn),))
+    return picture("occlusion", drawn)
 
 
 def _value_caption(run: OcclusionRun, target: int) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from zfscope.engine.occlusion import recompute, recomputes_little
 from zfscope.engine.signal import Signal
 from zfscope.rounding import rounding
 from zfscope_analyzers.occlude.setup import OcclusionRun
-from zfscope_analyzers.occlude.windows import group_by_size
+from zfscope_analyzers.occlude.windows import batches
 
 # Images per full forward pass; a pass takes a tenth of a second on two cores. Cancellation is checked before
 # each pass.
@@ -23,13 +24,37 @@ _BATCH_SIZE = 4
 class OcclusionScores:
     """Results per window, filled in as windows are finished.
 
-    logits: class scores (windows, classes). totals: total activation of the watched map (windows,). done:
-    indices of the finished windows.
+    logits: class scores (windows, classes). totals: total activation of the watched map (windows,). known:
+    int64 (windows,), the number of those two that are filled in.
     """
 
     logits: NDArray[np.float32]
     totals: NDArray[np.float32]
-    done: set[int] = field(default_factory=set)
+    known: NDArray[np.int64] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.known = np.zeros(len(self.logits), np.int64)
+
+    @property
+    def done(self) -> list[int]:
+        """Indices of the finished windows."""
+        finished: list[int] = np.flatnonzero(self.known == 2).tolist()
+        return finished
+
+    @property
+    def share(self) -> float:
+        """Fraction of the numbers that are filled in, 0 to 1."""
+        return float(self.known.mean()) / 2
+
+    def add_logits(self, windows: list[int], logits: NDArray[np.float32]) -> None:
+        """Fill in class scores of windows."""
+        self.logits[windows] = logits
+        self.known[windows] += 1
+
+    def add_totals(self, windows: list[int], totals: NDArray[np.float32]) -> None:
+        """Fill in total activations of windows."""
+        self.totals[windows] = totals
+        self.known[windows] += 1
 
 
 def run_passes(run: OcclusionRun, scores: OcclusionScores) -> Iterator[float]:
@@ -41,32 +66,25 @@ def run_passes(run: OcclusionRun, scores: OcclusionScores) -> Iterator[float]:
 
 
 def _recomputes_little(run: OcclusionRun) -> bool:
-    """Return whether the largest group of windows of one size is recomputed faster than by whole passes."""
-    largest = max(group_by_size(run.windows), key=len)
+    """Return whether the largest batch of windows is recomputed faster than by whole passes."""
+    largest = max(batches(run.windows), key=len)
     layers = {run.params.layer, run.model.spec.scores}
     return recomputes_little(run.model.network, _changes(run, largest), layers)
 
 
 def run_incremental(run: OcclusionRun, scores: OcclusionScores) -> Iterator[float]:
-    """Recompute only what each occluded window changes; yield the share done, 0 to 1.
-
-    Each window counts twice: when the watched map is known, and when the class scores are.
-    """
+    """Recompute only what each occluded window changes; yield the share done, 0 to 1."""
     last = run.model.spec.scores
-    steps = 0
-    for indices in group_by_size(run.windows):
+    for indices in batches(run.windows):
         for part in recompute(
             run.model.network, run.traced, _changes(run, indices), {run.params.layer, last}
         ):
             numbers = [indices[window] for window in part.windows]
             if run.params.layer in part.outputs:
-                scores.totals[numbers] = _totals(run, part.outputs[run.params.layer])
-                steps += len(numbers)
+                scores.add_totals(numbers, _totals(run, part.outputs[run.params.layer]))
             if last in part.outputs:
-                scores.logits[numbers] = array(part.outputs[last].values)
-                scores.done.update(numbers)
-                steps += len(numbers)
-            yield steps / (2 * len(run.windows))
+                scores.add_logits(numbers, array(part.outputs[last].values))
+            yield scores.share
 
 
 def _changes(run: OcclusionRun, indices: list[int]) -> Signal:
@@ -89,8 +107,9 @@ def _totals(run: OcclusionRun, changed: Signal) -> NDArray[np.float32]:
 def run_full(run: OcclusionRun, scores: OcclusionScores) -> Iterator[float]:
     """Run full passes in the forward runtime; yield the share done, 0 to 1."""
     clean, last = run.traced.outputs["input"][0], run.model.spec.scores
-    for start in range(0, len(run.windows), _BATCH_SIZE):
-        numbers = list(range(start, min(start + _BATCH_SIZE, len(run.windows))))
+    order = list(chain.from_iterable(batches(run.windows)))
+    for start in range(0, len(order), _BATCH_SIZE):
+        numbers = order[start : start + _BATCH_SIZE]
         images = clean.repeat(len(numbers), 1, 1, 1)
         for image, number in zip(images, numbers, strict=True):
             rows, columns = run.windows[number].area
@@ -98,9 +117,9 @@ def run_full(run: OcclusionRun, scores: OcclusionScores) -> Iterator[float]:
         maxima = run.context.runtime.map_maxima(array(images), [last, run.params.layer], sums=True)
         sums = maxima[run.params.layer].sums
         assert sums is not None
-        scores.logits[numbers], scores.totals[numbers] = maxima[last].values, sums[:, run.unit.map]
-        scores.done.update(numbers)
-        yield len(scores.done) / len(run.windows)
+        scores.add_logits(numbers, maxima[last].values)
+        scores.add_totals(numbers, sums[:, run.unit.map])
+        yield scores.share
 
 
 def value_floor(run: OcclusionRun, target: int) -> float:

@@ -17,8 +17,11 @@ from zfscope.results import Notice
 # Mask pixels lighter than this, on a scale of 0 to 255, are occluded.
 _LIGHT = 127
 
-# Maximum number of windows of one size that are processed together; it bounds the memory of their pixels.
-_BATCH_SIZE = 2048
+# Maximum number of windows of one size that are processed together: it bounds the memory of their pixels, and
+# the time until the next results. Smaller batches would read the weights of large layers more often.
+_BATCH_SIZE = 256
+# Maximum number of windows that are not processed from coarse to fine.
+_FEW = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,13 +51,31 @@ def window_starts(side: int, window: int, stride: int) -> list[int]:
     return [*range(0, last, stride), last]
 
 
-def group_by_size(windows: Sequence[OcclusionWindow]) -> Iterator[list[int]]:
-    """Yield batches of indices of windows that have the same size."""
+def batches(windows: Sequence[OcclusionWindow]) -> Iterator[list[int]]:
+    """Yield batches of indices of windows that have the same size.
+
+    Of a grid, every fourth window of every fourth row comes first, then every second, then the others:
+    partial results soon cover the whole photo.
+    """
     sizes = dict.fromkeys((window.height, window.width) for window in windows)
     for size in sizes:
         indices = [n for n, window in enumerate(windows) if (window.height, window.width) == size]
-        for start in range(0, len(indices), _BATCH_SIZE):
-            yield indices[start : start + _BATCH_SIZE]
+        for level in _coarse_to_fine(windows, indices):
+            for start in range(0, len(level), _BATCH_SIZE):
+                yield level[start : start + _BATCH_SIZE]
+
+
+def _coarse_to_fine(windows: Sequence[OcclusionWindow], indices: list[int]) -> list[list[int]]:
+    if len(indices) <= _FEW:
+        return [indices]
+    rows, columns = (
+        np.unique(starts, return_inverse=True)[1]
+        for starts in np.transpose([(windows[index].y, windows[index].x) for index in indices])
+    )
+    # The bits of both numbers: divisible by four only if both numbers are.
+    either = rows | columns
+    level = np.where(either % 4 == 0, 0, np.where(either % 2 == 0, 1, 2))
+    return [np.array(indices)[level == number].tolist() for number in range(3)]
 
 
 def average_over_windows(

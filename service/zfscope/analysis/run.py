@@ -3,7 +3,6 @@
 import operator
 import re
 import reprlib
-import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -184,17 +183,3 @@ def validate_result(context: Context, result: Analysis) -> Analysis:
         tensors=analysis.tensors if context.tensors else {},
         pictures=analysis.pictures if context.pictures else (),
     )
-
-
-class ProgressMeter:
-    """Progress of an analysis: a fraction that never decreases, and an estimate of the time left."""
-
-    def __init__(self) -> None:
-        self._started = time.monotonic()
-        self._share = 0.0
-
-    def read(self, share: float) -> tuple[float, float | None]:
-        """Return the fraction done (0..1) and the estimated seconds left, None at a fraction of 0."""
-        self._share = max(self._share, min(max(share, 0.0), 1.0))
-        took = time.monotonic() - self._started
-        return self._share, took * (1 - self._share) / self._share if self._share else None

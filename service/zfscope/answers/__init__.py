@@ -19,7 +19,7 @@ from zfscope.answers.invariance import (
     LayerDistances,
 )
 from zfscope.answers.models import Accuracy, LabelInfo, LayerInfo, ModelInfo, ModelSummary, PreprocessingInfo
-from zfscope.answers.occlude import OCCLUDE, OccludedClass, OccludedMap, Occlusion
+from zfscope.answers.occlude import OCCLUDE, ClassChange, OccludedClass, OccludedMap, Occlusion
 from zfscope.answers.project import PROJECT, Projection, Projections, Unit
 from zfscope.answers.top_k import TOP_K, TopK, TopMap, TopRecord
 
@@ -35,6 +35,7 @@ __all__ = [
     "Accuracy",
     "Analyzed",
     "AnalyzerInfo",
+    "ClassChange",
     "ClassScore",
     "Classification",
     "Comparison",

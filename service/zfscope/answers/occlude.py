@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from zfscope.answers.analysis import Analyzed, Size, TypedAnalysis, box_of, from_analysis, from_record
 from zfscope.images.geometry import Box
-from zfscope.results import Notice, Picture, ShowsPicture
+from zfscope.results import Analysis, Notice, Picture, ShowsPicture
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +30,16 @@ class OccludedClass:
     values: NDArray[np.float32] | None
     value_map: NDArray[np.float32] | None
     photo_value_map: NDArray[np.float32] | None
+
+
+@dataclass(frozen=True)
+class ClassChange:
+    """Value of a class without and with an occluded window."""
+
+    label_id: str
+    label: str
+    clean: float
+    occluded: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +67,9 @@ class OccludedMap:
 class Occlusion(ShowsPicture):
     """Effect of occluding each window of a photo. photo_size: (height, width) in pixels.
 
+    changes: the 5 most likely classes before and the 5 after the occlusion, by their value before; only if
+    exactly one window was occluded, else empty.
+
     Tensors, None unless requested: positions int64 (windows, 4), first row, first column, rows and columns in
     the network's input; likeliest int64 (windows,), index of the most likely class.
     """
@@ -71,6 +84,7 @@ class Occlusion(ShowsPicture):
     positions: NDArray[np.int64] | None
     likeliest: NDArray[np.int64] | None
     warnings: tuple[Notice, ...] = ()
+    changes: tuple[ClassChange, ...] = ()
 
 
 def _assemble(analyzed: Analyzed, sizes: Sequence[Size]) -> Occlusion:
@@ -93,7 +107,13 @@ def _assemble(analyzed: Analyzed, sizes: Sequence[Size]) -> Occlusion:
         picture=analysis.picture("occlusion"),
         photo_size=sizes[0],
         positions=tensors.get("windows"),
+        changes=_changes(analysis),
     )
+
+
+def _changes(analysis: Analysis) -> tuple[ClassChange, ...]:
+    table = analysis.tables.get("changes")
+    return tuple(from_record(ClassChange, record) for record in table.records()) if table else ()
 
 
 def _class(record: Mapping[str, Any], index: int, tensors: Mapping[str, NDArray[Any]]) -> OccludedClass:

@@ -179,7 +179,10 @@ def _common(out: str) -> list[Parameter]:
 def _run_with_progress(call: Callable[..., A], stage: str) -> A:
     with progress() as bar:
         task = bar.add_task(stage, total=100)
-        return call(progress=lambda report: bar.update(task, completed=int(100 * report.fraction)))
+        return call(
+            progress=lambda report: bar.update(task, completed=int(100 * report.fraction)),
+            partial_results=False,
+        )
 
 
 def layer_of(found: "Analyzed") -> str:

@@ -37,7 +37,8 @@ A = TypeVar("A")
 
 # Options that are not parameters of the analyzer.
 _COMMON = ("model", "version", "pictures", "tensors")
-_CALL = (*_COMMON, "timeout_s", "cancel", "progress")
+_CONTROL = ("timeout_s", "cancel", "progress", "partial_results")
+_CALL = (*_COMMON, *_CONTROL)
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +58,8 @@ class AnalysisRequest(Generic[A]):
 
     analyzer: name of the analyzer. images: by request field. parameters: parameters of the analyzer.
     options: model, version, pictures and tensors. read: converts the analysis and the sizes of its photos to
-    the return value. typed: set for an analysis with a dedicated RPC.
+    the return value. typed: set for an analysis with a dedicated RPC. partial_results: whether reports of
+    progress have partial results; None for the default of the client.
     """
 
     analyzer: str
@@ -69,6 +71,7 @@ class AnalysisRequest(Generic[A]):
     timeout_s: float | None = None
     cancel: Cancellation | None = None
     progress: Callable[[Progress], None] | None = None
+    partial_results: bool | None = None
 
     def typed_message(self) -> Message:
         """Return the message of the dedicated RPC. Raises InputError for values that cannot be sent."""
@@ -93,6 +96,7 @@ class AnalysisRequest(Generic[A]):
                 analyzer=self.analyzer,
                 images=self.images.values(),
                 parameters=parameters,
+                partial_results=self.partial_results,
                 **self.options,
             )
 
@@ -256,7 +260,7 @@ def _request(
     read: Callable[[Analyzed, Sequence[Size]], A],
     typed: TypedAnalysis[A] | None = None,
 ) -> AnalysisRequest[A]:
-    call_options = {name: options.get(name) for name in ("timeout_s", "cancel", "progress")}
+    call_options = {name: options.get(name) for name in _CONTROL}
     message_options = {name: options[name] for name in _COMMON if name in options}
     return AnalysisRequest(analyzer, images, parameters, message_options, read, typed, **call_options)
 

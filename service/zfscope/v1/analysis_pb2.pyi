@@ -733,6 +733,7 @@ class OccludeResponse(_message.Message):
     POSITIONS_FIELD_NUMBER: _builtins.int
     LIKELIEST_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
+    CHANGES_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Name of the model that answered."""
     version: _builtins.int
@@ -771,6 +772,12 @@ class OccludeResponse(_message.Message):
     def warnings(self) -> _containers.RepeatedCompositeFieldContainer[_warning_pb2.Warning]:
         """Notices about assumptions made and content left out; at most 20, without duplicates."""
 
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClassChange]:
+        """Most likely classes without and with the occlusion, if exactly one window was occluded: the 5 of each, by
+        their value without occlusion. Empty for several windows.
+        """
+
     def __init__(
         self,
         *,
@@ -784,14 +791,49 @@ class OccludeResponse(_message.Message):
         positions: _tensor_pb2.Tensor | None = ...,
         likeliest: _tensor_pb2.Tensor | None = ...,
         warnings: _abc.Iterable[_warning_pb2.Warning] | None = ...,
+        changes: _abc.Iterable[Global___ClassChange] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["likeliest", b"likeliest", "map", b"map", "photo", b"photo", "picture", b"picture", "positions", b"positions"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["classes", b"classes", "likeliest", b"likeliest", "map", b"map", "model", b"model", "photo", b"photo", "picture", b"picture", "positions", b"positions", "version", b"version", "warnings", b"warnings", "windows", b"windows"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "classes", b"classes", "likeliest", b"likeliest", "map", b"map", "model", b"model", "photo", b"photo", "picture", b"picture", "positions", b"positions", "version", b"version", "warnings", b"warnings", "windows", b"windows"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___OccludeResponse: _TypeAlias = OccludeResponse  # noqa: Y015
+
+@_typing.final
+class ClassChange(_message.Message):
+    """Value of a class without and with an occluded window."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LABEL_ID_FIELD_NUMBER: _builtins.int
+    LABEL_FIELD_NUMBER: _builtins.int
+    CLEAN_FIELD_NUMBER: _builtins.int
+    OCCLUDED_FIELD_NUMBER: _builtins.int
+    label_id: _builtins.str
+    """Id of the label."""
+    label: _builtins.str
+    """Name of the label."""
+    clean: _builtins.float
+    """Value of the class in the photo without occlusion."""
+    occluded: _builtins.float
+    """Value of the class in the photo with the window occluded."""
+    def __init__(
+        self,
+        *,
+        label_id: _builtins.str = ...,
+        label: _builtins.str = ...,
+        clean: _builtins.float = ...,
+        occluded: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clean", b"clean", "label", b"label", "label_id", b"label_id", "occluded", b"occluded"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClassChange: _TypeAlias = ClassChange  # noqa: Y015
 
 @_typing.final
 class OccludedClass(_message.Message):
@@ -2397,6 +2439,7 @@ class AnalyzeRequest(_message.Message):
     PARAMETERS_FIELD_NUMBER: _builtins.int
     PICTURES_FIELD_NUMBER: _builtins.int
     TENSORS_FIELD_NUMBER: _builtins.int
+    PARTIAL_RESULTS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """The model's name. Empty means the service's default model."""
     version: _builtins.int
@@ -2407,6 +2450,10 @@ class AnalyzeRequest(_message.Message):
     """Whether to send pictures. Unset means yes."""
     tensors: _builtins.bool
     """Whether to send tensors. A client may have to raise its limit of received bytes (4 MiB by default)."""
+    partial_results: _builtins.bool
+    """Whether progress messages have partial results, with pictures and tensors as requested above. Unset means
+    yes.
+    """
     @_builtins.property
     def images(self) -> _containers.RepeatedCompositeFieldContainer[_image_pb2.Image]:
         """The photos, between the analyzer's `min_images` and `max_images`."""
@@ -2425,15 +2472,20 @@ class AnalyzeRequest(_message.Message):
         parameters: _struct_pb2.Struct | None = ...,
         pictures: _builtins.bool | None = ...,
         tensors: _builtins.bool = ...,
+        partial_results: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_pictures", b"_pictures", "_version", b"_version", "parameters", b"parameters", "pictures", b"pictures", "version", b"version"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_partial_results", b"_partial_results", "_pictures", b"_pictures", "_version", b"_version", "parameters", b"parameters", "partial_results", b"partial_results", "pictures", b"pictures", "version", b"version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_pictures", b"_pictures", "_version", b"_version", "analyzer", b"analyzer", "images", b"images", "model", b"model", "parameters", b"parameters", "pictures", b"pictures", "tensors", b"tensors", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_partial_results", b"_partial_results", "_pictures", b"_pictures", "_version", b"_version", "analyzer", b"analyzer", "images", b"images", "model", b"model", "parameters", b"parameters", "partial_results", b"partial_results", "pictures", b"pictures", "tensors", b"tensors", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__partial_results: _TypeAlias = _typing.Literal["partial_results"]  # noqa: Y015
+    _WhichOneofArgType__partial_results: _TypeAlias = _typing.Literal["_partial_results", b"_partial_results"]  # noqa: Y015
     _WhichOneofReturnType__pictures: _TypeAlias = _typing.Literal["pictures"]  # noqa: Y015
     _WhichOneofArgType__pictures: _TypeAlias = _typing.Literal["_pictures", b"_pictures"]  # noqa: Y015
     _WhichOneofReturnType__version: _TypeAlias = _typing.Literal["version"]  # noqa: Y015
     _WhichOneofArgType__version: _TypeAlias = _typing.Literal["_version", b"_version"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__partial_results) -> _WhichOneofReturnType__partial_results | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__pictures) -> _WhichOneofReturnType__pictures | None: ...
     @_typing.overload
@@ -2488,7 +2540,9 @@ class Progress(_message.Message):
     """Estimated remaining time in seconds, extrapolated from the time so far. Unset until something is done."""
     @_builtins.property
     def partial(self) -> Global___Analysis:
-        """Partial result. Unset if there is none yet."""
+        """Partial result. Unset if the analyzer has none, and in messages that follow another partial result at
+        short intervals.
+        """
 
     def __init__(
         self,

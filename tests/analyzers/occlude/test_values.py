@@ -1,9 +1,11 @@
 """Occlusion: values of every window compared with full passes, and the maps and tables made from them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from tests.analyzers.occlude.conftest import SIDE, analyze, by_brute_force, grey, trace_of
+from tests.analyzers.occlude.conftest import SIDE, analyze, box, by_brute_force, grey, trace_of
 from zfscope.analysis.classification import softmax
 from zfscope.analysis.contract import Context
 
@@ -80,6 +82,44 @@ def test_a_unit_of_a_fully_connected_layer_can_be_watched(plain_context: Context
     result = analyze(plain_context, layer="fc7", map=3).tensors
     full = analyze(plain_context, layer="fc7", map=3, method="full").tensors
     np.testing.assert_allclose(result["totals"], full["totals"], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("value", ["probability", "logit"])
+@pytest.mark.parametrize("method", ["incremental", "full"])
+def test_a_single_window_has_the_most_likely_classes_before_and_after(
+    plain_context: Context, value: str, method: str
+) -> None:
+    bare = replace(plain_context, tensors=False)
+    shape = box(10, 5, 50, 40)
+    result = analyze(bare, boxes=[shape], classes=["dog"], value=value, method=method)
+    window = analyze(plain_context, boxes=[shape]).tensors["windows"]
+    logits, _ = by_brute_force(plain_context, window, grey(plain_context))
+    clean, occluded = trace_of(plain_context).outputs["fc8"].numpy()[0], logits[0]
+    if value == "probability":
+        clean, occluded = softmax(clean[None])[0], softmax(occluded[None])[0]
+    rows = result.tables["changes"].records()
+    assert (dict(result.tensors), result.pictures) == ({}, ())
+    assert [row["label"] for row in rows] == [
+        plain_context.model.labels[index].name for index in (-clean).argsort()
+    ]
+    np.testing.assert_allclose([row["clean"] for row in rows], sorted(clean, reverse=True), rtol=1e-4)
+    np.testing.assert_allclose([row["occluded"] for row in rows], occluded[(-clean).argsort()], rtol=1e-4)
+
+
+def test_only_the_leading_classes_are_compared(
+    plain_context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zfscope_analyzers.occlude.result._COMPARED", 1)
+    rows = analyze(plain_context, boxes=[box(10, 5, 50, 40)], fill="#ff0000").tables["changes"].records()
+    every = [row["label"] for row in rows]
+    before = max(rows, key=lambda row: row["clean"])["label"]
+    assert every[0] == before
+    assert len(every) <= 2
+
+
+def test_several_windows_have_no_table_of_changes(plain_context: Context) -> None:
+    assert "changes" not in analyze(plain_context).tables
+    assert "changes" not in analyze(plain_context, boxes=[box(10, 5, 50, 40)] * 2).tables
 
 
 def test_the_table_names_the_window_that_lowers_the_class_most(plain_context: Context) -> None:

@@ -117,6 +117,15 @@ def test_partial_results_are_computed_only_if_they_are_sent(fake_client: Client,
     assert 1 <= len(CountingAnalyzer.partial_steps) < 1_000
 
 
+def test_partial_results_can_be_declined(fake_client: Client, photo: bytes) -> None:
+    reports: list[Progress] = []
+    parameters = {"steps": 30, "rest_s": 0}
+    fake_client.analyze("counting", [photo], parameters, progress=reports.append, partial_results=False)
+    assert reports
+    assert not any(report.partial for report in reports)
+    assert not CountingAnalyzer.partial_steps
+
+
 def test_analyze_returns_the_same_as_the_typed_rpc(client: Client, photo: bytes) -> None:
     typed = client.project(photo, top=2, tensors=True)
     untyped = client.analyze("project", [photo], {"top": 2}, tensors=True).analysis

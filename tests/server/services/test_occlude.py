@@ -105,6 +105,20 @@ def test_boxes_are_occluded_instead_of_a_sliding_window(client: Client, photo: b
     assert answer.positions.shape == (1, 4)
 
 
+def test_a_single_window_has_the_classes_before_and_after_without_tensors(
+    client: Client, photo: bytes
+) -> None:
+    shape = Box(20, 10, 40, 30)
+    answer = client.occlude(photo, boxes=[shape], pictures=False)
+    before = {each.label: each.probability for each in client.classify(photo).classes}
+    assert {change.label for change in answer.changes} >= {answer.classes[0].label}
+    for change in answer.changes:
+        (watched,) = client.occlude(photo, boxes=[shape], classes=[change.label], pictures=False).classes
+        assert change.clean == pytest.approx(before[change.label], rel=1e-3)
+        assert (change.clean, change.occluded) == (watched.clean, watched.lowest)
+    assert client.occlude(photo, boxes=[shape, shape], pictures=False).changes == ()
+
+
 def mask_file(width: int, height: int, x: int) -> bytes:
     """Return a PNG mask that occludes everything to the right of a column."""
     file = io.BytesIO()

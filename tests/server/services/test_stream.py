@@ -5,7 +5,7 @@ from contextlib import aclosing
 
 import pytest
 
-from zfscope.server.services.stream import Cooldown, MessageQueue
+from zfscope.server.services.stream import MessageQueue
 
 
 @pytest.fixture
@@ -79,15 +79,3 @@ async def test_the_stream_ends_when_the_work_is_done(
     await asyncio.sleep(0)
     work.set_result(None)
     assert await reading == []
-
-
-def test_a_cooldown_is_over_before_it_starts_and_after_its_time() -> None:
-    now = [10.0]
-    cooldown = Cooldown(0.5, clock=lambda: now[0])
-    assert cooldown.over
-    cooldown.start()
-    assert not cooldown.over
-    now[0] = 10.4
-    assert not cooldown.over
-    now[0] = 10.5
-    assert cooldown.over

@@ -10,22 +10,19 @@ from google.protobuf.message import Message
 from zfscope.analysis.call import Partial
 from zfscope.analysis.call import analyze as run_analysis
 from zfscope.analysis.description import analyzer_info
-from zfscope.analysis.run import ProgressMeter
+from zfscope.analysis.progress import PartialResults, ProgressMeter
 from zfscope.answers import TYPED
 from zfscope.answers.analysis import TypedAnalysis
 from zfscope.server.backend import Backend
 from zfscope.server.deadline import CallCancellation
 from zfscope.server.interceptors import Context
 from zfscope.server.services.requests import analysis_to_wire, handle_typed, outcome_to_wire, untyped_call
-from zfscope.server.services.stream import Cooldown, MessageQueue
+from zfscope.server.services.stream import MessageQueue
 from zfscope.store import Model
 from zfscope.v1 import analysis_pb2 as pb
 from zfscope.v1.analysis_pb2_grpc import AnalysisServiceServicer
 from zfscope.wire.convert import to_message
 from zfscope.wire.models import version_of
-
-# Minimum seconds between two partial results: drawing one takes time from the analysis.
-_PARTIAL_INTERVAL_S = 0.5
 
 
 class AnalysisService(AnalysisServiceServicer):
@@ -84,18 +81,17 @@ def analyze(
 ) -> pb.AnalyzeResponse:
     """Handle an Analyze call: return the result; put progress messages into `messages`. Blocks.
 
-    A partial result is computed only if the reader is waiting for it, and within the analyzer's report of
-    progress, in the same thread: the analyzer may change its arrays afterwards.
+    A partial result is computed only if the reader is waiting for it.
     """
     call = untyped_call(request, backend.image_limits)
-    meter, cooldown = ProgressMeter(), Cooldown(_PARTIAL_INTERVAL_S)
+    wanted = request.partial_results if request.HasField("partial_results") else True
+    meter, partials = ProgressMeter(), PartialResults(wanted=wanted, pictures=call.pictures)
 
     def report(model: Model, fraction: float, partial: Partial | None) -> None:
         done, seconds_left = meter.read(fraction)
         progress = pb.Progress(fraction=done, seconds_left=seconds_left)
-        if partial is not None and messages.reader_waiting and cooldown.over:
-            progress.partial.CopyFrom(analysis_to_wire(partial(), model))
-            cooldown.start()
+        if partial is not None and messages.reader_waiting and partials.due:
+            progress.partial.CopyFrom(analysis_to_wire(partials.compute(partial), model))
         messages.put(pb.AnalyzeResponse(progress=progress))
 
     outcome = run_analysis(backend, call, check_cancelled=cancel.check, report=report)

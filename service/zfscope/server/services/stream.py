@@ -1,8 +1,7 @@
 """Progress messages from a worker thread to a response stream; only the newest are kept."""
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
@@ -54,21 +53,3 @@ class MessageQueue(Generic[T]):
                 self._unread.pop()
         self._unread.append((message, awaited))
         self._changed.set()
-
-
-class Cooldown:
-    """Minimum interval between two actions. The first action need not wait."""
-
-    def __init__(self, seconds: float, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._seconds = seconds
-        self._clock = clock
-        self._end = clock()
-
-    @property
-    def over(self) -> bool:
-        """Whether the interval since the last `start` has passed."""
-        return self._clock() >= self._end
-
-    def start(self) -> None:
-        """Start the interval, or restart it."""
-        self._end = self._clock() + self._seconds
