@@ -118,17 +118,18 @@ class Upload:
         members: dict[str, Any] = {}
         for name, value in form:
             if name == _PARAMETERS:
-                data = await value.read() if isinstance(value, UploadFile) else value.encode()
+                data = value.encode() if isinstance(value, str) else value
                 members = {**read_object(data, what=f"part '{_PARAMETERS}'"), **members}
-            elif not isinstance(value, UploadFile) or name not in _FILE_PARTS:
+            elif isinstance(value, str) or name not in _FILE_PARTS:
                 raise InputError(f"part '{name:.80}' {_part_advice(name)}", field=name[:80])
             elif name == "photo":
-                members[name] = await value.read()
+                members[name] = value
             else:
-                members.setdefault(name, []).append(await value.read())
+                members.setdefault(name, []).append(value)
         return members
 
-    async def _form(self) -> list[tuple[str, str | UploadFile]]:
+    async def _form(self) -> list[tuple[str, str | bytes]]:
+        """Return the parts of a multipart body: text, and files as bytes."""
         headers = Headers(raw=self.request.scope["headers"])
         parser = _InMemoryParser(
             headers,
@@ -138,9 +139,10 @@ class Upload:
             max_part_size=self.settings.max_request_bytes,
         )
         try:
-            return (await parser.parse()).multi_items()
+            parts = (await parser.parse()).multi_items()
         except MultiPartException as error:
-            raise InputError(f"the multipart body is not valid: {error.message}", field="") from error
+            raise InputError(f"the multipart body is not valid: {error.message}") from error
+        return [(name, value if isinstance(value, str) else await _contents(value)) for name, value in parts]
 
     async def _chunks(self) -> AsyncGenerator[bytes]:
         """Yield the chunks of the body within the limits of bytes and time."""
@@ -190,6 +192,12 @@ class Upload:
                         return
         except TimeoutError:
             return
+
+
+async def _contents(file: UploadFile) -> bytes:
+    data = await file.read()
+    await file.close()
+    return data
 
 
 def read_object(data: bytes, *, what: str) -> dict[str, Any]:

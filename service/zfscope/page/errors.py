@@ -27,7 +27,7 @@ _FIELDS = (
 _RETRY_AFTER_S = 1
 
 
-class Forbidden(ZfscopeError):
+class Forbidden(InputError):
     """A request from another site, or to an unknown host name."""
 
 
