@@ -1,0 +1,148 @@
+// The page as a whole: views, the model and the photo of the address, keys, and what happens without a server.
+
+import { createAnalyzers } from "./analyzers.js";
+import { getJson, reactions } from "./api.js";
+import { acceptPhotos } from "./bring.js";
+import { createCompare } from "./compare.js";
+import { fill, find, findAll, h, isTyping, painted } from "./dom.js";
+import { announce, dismiss, notify, notifyError } from "./notices.js";
+import { open, restore } from "./photos.js";
+import { showHelp, signIn } from "./dialogs.js";
+import { address, change, state, subscribe } from "./state.js";
+import { classify, currentLayer, emit, loadCrop, loadModel, modelName, subject } from "./subject.js";
+import { saveArchive, showCalls } from "./take.js";
+import { createUnit } from "./unit.js";
+import { createWorkbench } from "./workbench.js";
+
+const views = {};
+let controller = new AbortController();
+
+const viewName = () => (views[state().view] ? state().view : "photo");
+const currentView = () => views[viewName()];
+
+reactions.away = () => notify("away", "The server does not answer. Trying again every second; the page resumes by itself.");
+reactions.back = () => { dismiss("away"); announce("The server answers again"); };
+reactions.signIn = signIn;
+reactions.photoGone = restore;
+
+/** Load the model and the photo of the address, then what depends on both. */
+async function load(former = {}, startedAt = performance.now()) {
+  const now = state();
+  const isOther = (...keys) => keys.some((key) => now[key] !== former[key]);
+  const modelChanged = !subject.model || isOther("model", "version");
+  const photoChanged = isOther("photo");
+  if (!modelChanged && !photoChanged) return;
+  controller.abort();
+  controller = new AbortController();
+  const { signal } = controller;
+  try {
+    if (modelChanged) subject.model = await loadModel(now.model || defaultModel(), now.version);
+    drawSelects();
+    if (photoChanged) {
+      subject.photo = now.photo ? await open(now.photo, now.sample) : null;
+      if (signal.aborted) return;
+      emit("photo", subject.photo);
+    }
+    if (subject.photo) await examine(signal, startedAt);
+    emit("subject");
+  } catch (error) {
+    if (error.name === "AbortError") return;
+    if (photoChanged && !subject.photo) change({ photo: "", sample: "" }, { replace: true });
+    notifyError("load", error);
+  }
+}
+
+async function examine(signal, startedAt) {
+  const { photo, model } = subject;
+  const crop = loadCrop(photo, model, { signal }).then((shown) => { if (!signal.aborted) emit("crop", subject.crop = shown); });
+  subject.classes = model.labels.length ? await classify(photo, model, { signal }) : [];
+  emit("classes");
+  painted("classes", startedAt);
+  await crop;
+}
+
+function defaultModel() {
+  const usable = subject.models.filter((model) => !model.damage);
+  if (!usable.length) throw Object.assign(new Error("the service has no model; import one with `zfscope models import`"), { reason: "NOT_FOUND" });
+  return (usable.find((model) => model.name === subject.session.model) || usable.find((model) => model.is_default) || usable[0]).name;
+}
+
+const modelSelect = find("#model");
+const layerSelect = find("#layer");
+
+function drawSelects() {
+  const { name, version } = subject.model.summary;
+  fill(modelSelect, subject.models.map((model) => h("option", {
+    value: JSON.stringify([model.name, model.version]), disabled: Boolean(model.damage), title: model.damage || model.summary, selected: model.name === name && model.version === version,
+  }, modelName(model))));
+  const shown = subject.model.layers.filter((layer) => layer.block || layer === currentLayer());
+  fill(layerSelect, shown.map((layer) => h("option", { value: layer.name, selected: layer === currentLayer() }, layer.name)));
+}
+
+modelSelect.addEventListener("change", () => {
+  const [name, version] = JSON.parse(modelSelect.value);
+  change({ model: name, version, layer: "", map: "", y: "", x: "", class: "", view: state().view === "unit" ? "" : state().view });
+});
+layerSelect.addEventListener("change", () => change({ layer: layerSelect.value, map: "", y: "", x: "", view: state().view === "unit" ? "" : state().view }));
+
+function show() {
+  const name = viewName();
+  for (const section of findAll("main > section")) section.hidden = section.id !== `${name}-view`;
+  for (const link of findAll(".top nav a")) {
+    const isCurrent = link.dataset.view === name;
+    if (isCurrent) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+    link.href = address({ view: link.dataset.view === "photo" ? "" : link.dataset.view });
+  }
+  document.title = `${currentView().title()} - ZFScope`;
+}
+
+subscribe((now, former) => {
+  dismiss("load");
+  const isOther = (key) => now[key] !== former[key];
+  if (subject.model && isOther("layer") && !isOther("model") && !isOther("version")) {
+    drawSelects();
+    emit("layer");
+  }
+  if (isOther("class")) emit("class");
+  if (isOther("rule") || isOther("normalisation")) emit("rule");
+  load(former).then(show);
+  emit("state");
+  show();
+  if (isOther("view") || isOther("map")) window.scrollTo(0, 0);
+});
+
+document.addEventListener("keydown", (event) => {
+  if (event.defaultPrevented || isTyping(event) || !subject.model) return;
+  const digit = { 1: "", 2: "compare", 3: "analyze" }[event.key];
+  if (event.key === "?") showHelp();
+  else if (digit !== undefined) change({ view: digit });
+  else if (!currentView().key(event)) return;
+  event.preventDefault();
+});
+
+find("#save").addEventListener("click", (event) => saveArchive(currentView(), event.currentTarget));
+find("#copy").addEventListener("click", () => showCalls(currentView()));
+find("#help").addEventListener("click", showHelp);
+
+async function begin() {
+  try {
+    subject.session = await getJson("v1/session");
+    if (subject.session.token_required && !subject.session.authenticated) await signIn();
+    subject.models = (await getJson("v1/models")).models;
+  } catch (error) {
+    return notifyError("load", error);
+  }
+  Object.assign(views, {
+    photo: createWorkbench(find("#photo-view")), unit: createUnit(find("#unit-view")),
+    compare: createCompare(find("#compare-view")), analyze: createAnalyzers(find("#analyze-view")),
+  });
+  acceptPhotos();
+  show();
+  await load();
+  emit("state");
+  show();
+  return document.body.removeAttribute("aria-busy");
+}
+
+begin();

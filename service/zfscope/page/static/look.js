@@ -1,0 +1,151 @@
+// What the network sees at a place: the strongest units of the layer there, with receptive field and tiles.
+
+import { newestWins, post } from "./api.js";
+import { fill, h, painted, switcher } from "./dom.js";
+import { fetchTensor } from "./npy.js";
+import { announce, notifyError } from "./notices.js";
+import { state } from "./state.js";
+import { currentLayer, hasMaps, isReady, on, request, subject } from "./subject.js";
+import { mosaic, moveFocus, square, unitTile } from "./tiles.js";
+
+const TOP = 9;
+const KEPT = 500;
+const KINDS = [
+  ["projection", "Projection", "The pixels that each unit responds to"],
+  ["patch", "Patch", "The part of the photo that each unit sees"],
+  ["top", "Top 9", "The strongest photos of each map in the model's index"],
+];
+
+/** Create the panel of a stage. */
+export function createLook(stage) {
+  const heading = h("h2", { id: "units-heading" }, "Strongest units");
+  const note = h("p", { class: "note" });
+  const grid = h("div", { class: "grid nine", onkeydown: (event) => { if (event.key.startsWith("Arrow")) moveFocus(event, [...grid.children]); } });
+  const kinds = switcher("Picture of each unit", KINDS, "projection", (chosen) => { kind = chosen; drawTiles(units, tiles); });
+  const node = h("section", { class: "panel", "aria-labelledby": "units-heading" }, h("div", { class: "row" }, heading, kinds), note, grid);
+  const pictures = new Map();
+  let kind = "projection";
+  let pinned = null;
+  let units = [];
+  let tiles = [];
+
+  const ask = newestWins(async ({ place, startedAt }, signal) => {
+    const layer = currentLayer();
+    const where = place ? { y: place.y, x: place.x } : {};
+    const answer = await post("v1/activations", request({ layer: layer.name, top: Math.min(TOP, layer.shape[0]), pictures: false, ...where }), { signal });
+    show(layer, answer.units, place, startedAt);
+  }, (error) => notifyError("look", error));
+
+  const askPictures = newestWins(async ({ wanted, startedAt }, signal) => {
+    const answer = await post("v1/project", request({ layer: wanted[0].layer.name, units: wanted.map(({ unit }) => reference(unit)), ...rules() }), { signal });
+    answer.projections.forEach((projection, index) => keep(wanted[index].key, projection.picture));
+    drawTiles(units, tiles, startedAt);
+  }, (error) => notifyError("tiles", error));
+
+  const askTop = newestWins(async ({ layer, maps }, signal) => {
+    for (const map of maps) {
+      const answer = await post("v1/top-k", { model: subject.model.summary.name, version: subject.model.summary.version, layer: layer.name, maps: [map], pictures: false, tensors: true }, { signal });
+      keep(`top:${subject.model.summary.name}:${layer.name}:${map}`, await fetchTensor(answer.patches, { signal }));
+      drawTiles(units, tiles);
+    }
+  }, (error) => { fill(note, error.message); });
+
+  const keep = (key, value) => {
+    pictures.set(key, value);
+    if (pictures.size > KEPT) pictures.delete(pictures.keys().next().value);
+  };
+  const rules = () => ({ rule: state().rule, normalisation: state().normalisation });
+  const keyOf = (layer, unit) => JSON.stringify([request(), layer.name, unit.map, unit.y, unit.x, rules()]);
+
+  function show(layer, found, place, startedAt) {
+    const same = units.length === found.length && units.every((unit, index) => keyOf(layer, unit) === keyOf(layer, found[index]) && tiles[index]);
+    heading.textContent = place ? `${layer.name} at ${Math.round(place.x)}, ${Math.round(place.y)}` : `Strongest of ${layer.name}`;
+    stage.showFields(place ? [found[0].receptive_field] : found.map((unit) => unit.receptive_field));
+    stage.showCursor(place, Boolean(pinned));
+    fill(note, describe(layer, found, place));
+    if (!same) {
+      units = found;
+      tiles = found.map((unit, index) => unitTile(layer, unit, { rank: place ? null : index + 1 }));
+      fill(grid, tiles);
+      tiles.forEach((tile, index) => {
+        const emphasize = () => stage.showFields([found[index].receptive_field]);
+        tile.addEventListener("mouseenter", emphasize);
+        tile.addEventListener("focus", emphasize);
+      });
+    }
+    painted(place ? "hover" : "units", startedAt);
+    drawTiles(units, tiles, startedAt);
+  }
+
+  /** Draw the pictures that are known, and ask for the others. */
+  function drawTiles(shown, drawn, startedAt) {
+    if (!isReady() || !shown.length) return;
+    const layer = currentLayer();
+    if (kind === "top") return drawTop(layer, shown, drawn);
+    const wanted = [];
+    shown.forEach((unit, index) => {
+      const key = keyOf(layer, unit);
+      const picture = pictures.get(key);
+      if (!picture) wanted.push({ layer, unit, key });
+      else drawn[index].show(square(picture, kind === "patch" ? 1 : 0, 2, `${kind === "patch" ? "Patch" : "Projection"} of ${drawn[index].title}`));
+    });
+    if (wanted.length) askPictures({ wanted, startedAt });
+    else painted("hover tiles", startedAt);
+  }
+
+  function drawTop(layer, shown, drawn) {
+    const missing = [];
+    shown.forEach((unit, index) => {
+      const patches = pictures.get(`top:${subject.model.summary.name}:${layer.name}:${unit.map}`);
+      if (!patches) missing.push(unit.map);
+      else drawn[index].show(mosaic(patches, 0, `Patches of the strongest photos of ${drawn[index].title}`));
+    });
+    if (missing.length) askTop({ layer, maps: missing });
+  }
+
+  function describe(layer, found, place) {
+    const { x0, y0, x1, y1 } = found[0].receptive_field;
+    const size = `${Math.round(x1 - x0)} × ${Math.round(y1 - y0)}`;
+    if (!hasMaps(layer)) return `Units of ${layer.name} see the whole crop; there is no place to point at.`;
+    if (place) return `Receptive field ${size} photo pixels. ${pinned ? "Pinned: press Escape or click elsewhere." : "Click to pin."}`;
+    return `The strongest unit of each map, anywhere in the photo. Point at a place to see the units there.`;
+  }
+
+  /** Look at a place of the photo; null: anywhere. */
+  function at(place, startedAt) {
+    if (!isReady()) return;
+    if (place && !hasMaps(currentLayer())) return;
+    ask({ place, startedAt });
+  }
+
+  const again = () => { pinned = null; units = []; stage.showCursor(null); at(null); };
+  on("photo", () => { ask.cancel(); askPictures.cancel(); units = []; fill(grid); fill(note); stage.showFields([]); });
+  on("subject", again);
+  on("layer", again);
+  on("rule", () => { units = []; at(pinned); });
+
+  return {
+    node,
+    at,
+    hover(place, startedAt) { if (!pinned) at(place, startedAt); },
+    leave() { if (!pinned) at(null); },
+    pin(place, startedAt) {
+      pinned = place;
+      at(place, startedAt);
+      if (place) announce(`Pinned at ${Math.round(place.x)}, ${Math.round(place.y)}`);
+    },
+    get pinned() { return pinned; },
+    calls() {
+      const layer = currentLayer();
+      const where = pinned ? { y: pinned.y, x: pinned.x } : {};
+      const projected = units.length ? [["project", request({ layer: layer.name, units: units.map(reference), ...rules() })]] : [];
+      return [["activations", request({ layer: layer.name, top: Math.min(TOP, layer.shape[0]), ...where })], ...projected];
+    },
+  };
+}
+
+/** Return a unit as requests name it. */
+export function reference({ map, y, x }) {
+  return y === null || y === undefined ? { map } : { map, y, x };
+}
+

@@ -1,0 +1,57 @@
+// Photos of this page: brought by people, kept by the service in memory, known by the hash of their bytes.
+
+import { call, getJson, ServiceError } from "./api.js";
+import { subject } from "./subject.js";
+
+const known = new Map();
+
+/** Upload a photo. Return `{hash, name, sample, width, height, blob, src}`. */
+export async function upload(blob, { name = "photo", sample = "" } = {}) {
+  const most = subject.session?.max_photo_bytes;
+  if (most && blob.size > most) {
+    const bytes = (count) => count.toLocaleString("en");
+    throw new ServiceError({ reason: "TOO_LARGE", message: `the photo has ${bytes(blob.size)} bytes; allowed: at most ${bytes(most)}. Save it smaller and try again` });
+  }
+  const info = await send(blob);
+  const photo = known.get(info.photo) || { hash: info.photo, src: URL.createObjectURL(blob), blob, width: info.width, height: info.height };
+  Object.assign(photo, { name: photo.name || name, sample: sample || photo.sample || "" });
+  known.set(photo.hash, photo);
+  return photo;
+}
+
+async function send(blob) {
+  const response = await call("v1/photos", { method: "POST", body: blob, headers: { "Content-Type": "application/octet-stream" } });
+  return response.json();
+}
+
+/** Return the photo of an address: one that this page has, one that the service still has, or a sample. */
+export async function open(hash, sample) {
+  if (known.has(hash)) return known.get(hash);
+  try {
+    const response = await call(`v1/photos/${encodeURIComponent(hash)}`);
+    return await upload(await response.blob(), { name: sample || "photo", sample });
+  } catch (error) {
+    if (error.reason !== "NOT_FOUND") throw error;
+    if (sample) return openSample(sample);
+    throw new ServiceError({ reason: "NOT_FOUND", field: "photo", message: "this photo is no longer in the server's memory, where photos are kept for a while only; drop it here again" });
+  }
+}
+
+/** Return the sample photos: names and addresses. */
+export async function samples() {
+  return (await getJson("v1/samples")).samples;
+}
+
+/** Open a sample photo by its name. */
+export async function openSample(name) {
+  const listed = (await samples()).find((sample) => sample.name === name);
+  if (!listed) throw new ServiceError({ reason: "NOT_FOUND", message: `sample '${name}' not found; choose another photo` });
+  return upload(await (await call(listed.url)).blob(), { name, sample: name });
+}
+
+/** Upload again the photos of a request whose service lost them; return whether there was one. */
+export async function restore(body) {
+  const lost = [...known.values()].filter((photo) => body.includes(photo.hash));
+  for (const photo of lost) await send(photo.blob);
+  return lost.length > 0;
+}

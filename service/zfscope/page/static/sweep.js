@@ -1,0 +1,110 @@
+// The whole occlusion map of a class, drawn over the photo as it comes in.
+
+import { analyze } from "./api.js";
+import { drawHeat, range } from "./colours.js";
+import { fill, h, painted, percent, seconds } from "./dom.js";
+import { announce, notifyError } from "./notices.js";
+import { fetchTensor } from "./npy.js";
+import { currentClass, isReady, on, request } from "./subject.js";
+
+/** Return a bar of progress with the time left and a button that cancels. */
+export function progressBar(label, cancel) {
+  const bar = h("progress", { max: "1", value: "0", "aria-label": label });
+  const text = h("span", { class: "left" });
+  const button = h("button", { type: "button", onclick: cancel }, "Cancel");
+  const node = h("div", { class: "progress", hidden: true }, bar, text, button);
+  return {
+    node,
+    button,
+    show({ fraction, seconds_left: left }) {
+      node.hidden = false;
+      bar.value = fraction;
+      text.textContent = `${Math.round(100 * fraction)} %${left ? `, ${seconds(left)}` : ""}`;
+    },
+    hide() { node.hidden = true; },
+  };
+}
+
+/** Create the sweep of a stage. */
+export function createSweep(stage) {
+  const start = h("button", { type: "button", title: "Occlude the photo window by window (S)", onclick: (event) => run(event.timeStamp) }, "Sweep");
+  const clear = h("button", { type: "button", hidden: true, onclick: () => hide() }, "Hide map");
+  const opacity = h("input", { type: "range", min: "0.2", max: "1", step: "0.05", value: "0.75", "aria-label": "Opacity of the map", hidden: true });
+  const progress = progressBar("Progress of the sweep", () => controller?.abort());
+  const legend = h("p", { class: "legend", hidden: true });
+  let controller = null;
+  let last = null;
+
+  opacity.addEventListener("input", () => stage.heat.style.setProperty("opacity", opacity.value));
+
+  async function run(startedAt) {
+    if (!isReady() || controller) return;
+    const about = currentClass();
+    if (!about) return;
+    controller = new AbortController();
+    const { signal } = controller;
+    last = request({ classes: [about.id] });
+    start.disabled = true;
+    progress.show({ fraction: 0 });
+    announce(`Sweep for ${about.label} started`);
+    let first = startedAt;
+    try {
+      const result = await analyze("v1/occlude", { ...last, pictures: false, tensors: true, partial_results: true }, {
+        signal,
+        report(report) {
+          progress.show(report);
+          const link = report.partial?.tensors?.["value-maps"];
+          if (link) fetchTensor(link, { signal }).then((maps) => {
+            if (signal.aborted) return;
+            draw(maps, about, true);
+            painted("sweep", first);
+            first = undefined;
+          }).catch(() => {});
+        },
+      });
+      const [score] = result.classes;
+      draw(await fetchTensor(score.value_map, { signal }), about, false, score);
+      controller.abort();
+      announce(`Sweep finished: ${legend.textContent}`);
+    } catch (error) {
+      notifyError("sweep", error);
+      if (error.name === "AbortError") announce("Sweep cancelled");
+    }
+    controller = null;
+    start.disabled = false;
+    progress.hide();
+  }
+
+  function draw(maps, about, partial, score) {
+    const map = maps.shape.length === 3 ? { shape: maps.shape.slice(1), values: maps.values } : maps;
+    const count = map.shape[0] * map.shape[1];
+    const values = map.values.subarray(0, count);
+    const [low, high] = range(values);
+    drawHeat(stage.heat, { shape: map.shape, values }, [low, high]);
+    stage.heat.hidden = false;
+    stage.heat.style.setProperty("opacity", opacity.value);
+    stage.heat.setAttribute("aria-label", `Occlusion map of ${about.label}: from ${percent(low)} to ${percent(high)}`);
+    for (const element of [clear, opacity, legend]) element.hidden = false;
+    fill(legend, `Probability of ${about.label} with the window there: `, h("span", { class: "low" }, percent(low)), h("span", { class: "scale", "aria-hidden": "true" }), h("span", { class: "high" }, percent(high)), partial ? " (so far)" : "");
+    if (score?.lowest_at) stage.showFields([score.lowest_at]);
+  }
+
+  function hide() {
+    stage.heat.hidden = true;
+    for (const element of [clear, opacity, legend]) element.hidden = true;
+    stage.showFields([]);
+  }
+
+  const stop = () => { controller?.abort(); hide(); last = null; };
+  on("photo", stop);
+  on("subject", stop);
+
+  return {
+    controls: [start, clear, opacity],
+    below: [progress.node, legend],
+    run,
+    cancel: () => controller?.abort(),
+    get running() { return controller !== null; },
+    calls: () => (last ? [["occlude", last]] : []),
+  };
+}

@@ -1,0 +1,167 @@
+// The page of one unit: its projection, the patch that it sees, a control, and the map in an index and over training.
+
+import { newestWins, post } from "./api.js";
+import { fill, h, painted, strength, switcher } from "./dom.js";
+import { notifyError, sentence } from "./notices.js";
+import { address, change, state } from "./state.js";
+import { currentLayer, hasMaps, isReady, on, request, subject, unitName } from "./subject.js";
+import { histogram, square } from "./tiles.js";
+
+const RULES = [
+  ["deconvnet", "deconvnet", "Rectify the signal, as in the paper"],
+  ["guided", "guided", "Rectify the signal, and pass it only where the unit was active"],
+  ["gradient", "gradient", "Pass the signal only where the unit was active"],
+];
+const NORMALISATIONS = [
+  ["skip", "skip", "Pass contrast normalisations unchanged, as in the paper"],
+  ["gradient", "gradient", "Pass contrast normalisations by their gradient"],
+];
+
+/** Create the view. */
+export function createUnit(root) {
+  const heading = h("div", { class: "heading" });
+  const figures = h("div", { class: "trio" });
+  const note = h("p", { class: "note" });
+  const rules = switcher("Rule of rectifiers", RULES, "deconvnet", (rule) => change({ rule: rule === "deconvnet" ? "" : rule }, { replace: true }));
+  const normalisations = switcher("Contrast normalisation", NORMALISATIONS, "skip", (normalisation) => change({ normalisation: normalisation === "skip" ? "" : normalisation }, { replace: true }));
+  const switches = h("div", { class: "row switches" }, h("span", {}, "Rule ", rules), h("span", {}, "Normalisation ", normalisations));
+  const records = h("section", { class: "records" });
+  const training = h("section", { class: "training" });
+  fill(root, heading, switches, figures, note, records, training);
+  let drawn = "";
+  let history = "";
+
+  const unit = () => ({ map: Number(state().map), ...(state().y ? { y: Number(state().y), x: Number(state().x) } : {}) });
+  const members = () => request({ layer: currentLayer().name, units: [unit()], rule: state().rule, normalisation: state().normalisation });
+
+  const ask = newestWins(async ({ startedAt }, signal) => {
+    const answer = await post("v1/project", members(), { signal });
+    show(answer.projections[0], startedAt);
+    const controlled = await post("v1/project", { ...members(), control: true }, { signal });
+    show(controlled.projections[0]);
+  }, (error) => fill(note, sentence(error)));
+
+  const askHistory = newestWins(async (_, signal) => {
+    await showRecords(records, signal);
+    await showTraining(training, signal);
+  }, (error) => notifyError("unit", error));
+
+  function show(projection, startedAt) {
+    const name = unitName(currentLayer(), projection.map);
+    const controlled = projection.control_ssim !== null;
+    const count = projection.picture && controlled ? 3 : 2;
+    const about = `${currentLayer().name} ${name}`;
+    fill(figures,
+      figure("Projection", square(projection.picture, 0, count, `Projection of ${about}: the pixels that it responds to`)),
+      figure("Patch of the photo", square(projection.picture, 1, count, `Part of the photo that ${about} sees`)),
+      figure(controlled ? "Control: randomised weights" : "Control", controlled
+        ? square(projection.picture, 2, 3, `Projection of ${about} through randomised weights`)
+        : h("span", { class: "nothing" }, "Projecting with randomised weights…")));
+    const { x0, y0, x1, y1 } = projection.receptive_field;
+    const place = projection.y === null ? "" : ` at row ${projection.y}, column ${projection.x}`;
+    const similarity = controlled
+      ? ` Similarity to the control: SSIM ${strength(projection.control_ssim)}, rank correlation ${strength(projection.control_rank_correlation)}.`
+      : "";
+    note.textContent = `Activation ${strength(projection.activation)}${place}; receptive field ${Math.round(x1 - x0)} × ${Math.round(y1 - y0)} photo pixels.${similarity} Grey is zero.`;
+    painted("unit", startedAt);
+  }
+
+  function title() {
+    const layer = currentLayer();
+    const map = Number(state().map);
+    const step = (offset, rel, text) => (map + offset >= 0 && map + offset < layer.shape[0]
+      ? h("a", { rel, href: address({ map: map + offset, y: "", x: "" }) }, text) : h("span"));
+    fill(heading,
+      h("h1", {}, h("a", { href: address({ view: "", map: "", y: "", x: "" }) }, layer.name), ` ${unitName(layer, map)}`),
+      h("nav", { class: "steps", "aria-label": "Maps" }, step(-1, "prev", map - 1),
+        state().y ? h("a", { href: address({ y: "", x: "" }) }, "strongest") : null, step(1, "next", map + 1)),
+      h("p", {}, `${layer.kind} of ${subject.model.summary.name}: ${layer.shape[0]} ${layer.shape.length === 3 ? "maps" : "units"}${hasMaps(layer) ? ` of ${layer.shape[1]} × ${layer.shape[2]}` : ""}`));
+  }
+
+  function update(startedAt = performance.now()) {
+    if (state().view !== "unit" || !subject.model || !state().map) return;
+    rules.press(state().rule || "deconvnet");
+    normalisations.press(state().normalisation || "skip");
+    title();
+    if (!isReady()) {
+      fill(note, "Bring a photo to see what this unit responds to.");
+      fill(figures);
+    } else if (drawn !== (drawn = JSON.stringify(members()))) {
+      ask.cancel();
+      ask({ startedAt });
+    }
+    if (history !== (history = JSON.stringify([subject.model.summary, currentLayer().name, state().map]))) {
+      askHistory.cancel();
+      fill(records);
+      fill(training);
+      askHistory();
+    }
+  }
+
+  on("state", update);
+  on("subject", () => update());
+
+  return {
+    title: () => `${currentLayer()?.name || ""} ${state().map || ""}`,
+    key(event) {
+      const link = { ArrowLeft: "prev", ArrowRight: "next" }[event.key];
+      if (link) heading.querySelector(`[rel=${link}]`)?.click();
+      else if (event.key === "Escape") change({ view: "", y: "", x: "" });
+      else return false;
+      return true;
+    },
+    calls: () => (isReady() && state().map ? [["project", { ...members(), control: true }], ["top-k", indexed()]] : []),
+  };
+}
+
+const figure = (caption, picture) => h("figure", {}, picture, h("figcaption", {}, caption));
+
+function indexed() {
+  const { name, version } = subject.model.summary;
+  return { model: name, version, layer: currentLayer().name, maps: [Number(state().map)] };
+}
+
+/** Show the map in the model's index: strongest photos, histogram and classes. */
+async function showRecords(root, signal) {
+  let answer;
+  try {
+    answer = await post("v1/top-k", indexed(), { signal });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    fill(root, h("h2", {}, "In the index"), h("p", { class: "note" }, sentence(error)));
+    return;
+  }
+  const [map] = answer.maps;
+  fill(root, h("h2", {}, "In the index"),
+    h("p", { class: "note" }, map.dead ? "None of the photos activates this map." : `Active in ${map.alive.toLocaleString("en")} of ${map.images.toLocaleString("en")} photos.`),
+    answer.picture ? h("img", { class: "sheet", src: answer.picture.url, alt: `Projections and patches of the strongest photos of map ${map.map}` }) : null,
+    h("div", { class: "pair" }, histogramFigure(map), classesFigure(map)));
+}
+
+function histogramFigure(map) {
+  const counts = map.histogram?.counts || map.histogram;
+  const edges = map.histogram?.edges || map.histogram_edges;
+  if (!counts?.length || !edges) return null;
+  const words = `Histogram of the map's maxima from ${strength(edges[0])} to ${strength(edges.at(-1))}`;
+  return h("figure", {}, histogram(counts, edges, words),
+    h("figcaption", { class: "ends" }, h("span", {}, strength(edges[0])), h("span", {}, "largest activation in each photo"), h("span", {}, strength(edges.at(-1)))));
+}
+
+function classesFigure(map) {
+  const counted = map.classes || [];
+  if (!counted.length) return null;
+  return h("figure", {}, h("table", {}, h("caption", {}, "Classes of its strongest photos"),
+    h("tbody", {}, counted.slice(0, 10).map((row) => h("tr", {}, h("td", {}, row.label || row.class || row.id), h("td", { class: "number" }, (row.photos ?? row.count ?? "").toString()))))));
+}
+
+/** Show the map's evolution over training, where epochs have an index. */
+async function showTraining(root, signal) {
+  try {
+    const answer = await post("v1/evolve", { ...indexed(), settling: false }, { signal });
+    fill(root, h("h2", {}, "During training"),
+      h("img", { class: "sheet", src: answer.picture.url, alt: "The map's strongest photo after each epoch: projection and patch" }));
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    fill(root, h("h2", {}, "During training"), h("p", { class: "note" }, sentence(error)));
+  }
+}
