@@ -5,7 +5,13 @@
 Each network is imported as `zfscope models import` does, which compares every layer with ONNX Runtime on the
 original file. Class scores are then compared with the module itself, names and layers with those of the other
 exporter, and projections of random units at five depths with autograd on the module's own code, with the
-backward pass of its ReLUs replaced, for three rules. All differences are fractions of the largest value.
+backward pass of its ReLUs replaced, for three rules. All differences are fractions of the largest value, and
+must be at most 1e-4.
+
+Activations of some networks grow with depth, since random statistics of batch normalisation do not fit them.
+Where ReLU6 or a sigmoid maps them to small values, float32 leaves larger errors, in ONNX Runtime as in
+ZFScope. `rounding` is the largest difference of the network in float32 from itself in float64; layers may
+differ by up to four times as much.
 
 Prints a JSON object per network and exporter; the last line is a summary for programs.
 """
@@ -15,12 +21,13 @@ import json
 import tempfile
 import time
 from collections.abc import Mapping
+from copy import deepcopy
 from importlib import import_module
 from pathlib import Path
 
 import onnx
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from benchmarks.module_projections import projection_differences
 from tests.support.onnx_exports import EXPORTERS, export, randomise
@@ -29,6 +36,8 @@ from zfscope.networks import Network
 from zfscope.store.importing.onnx import read_onnx
 
 TOLERANCE = 1e-4
+# Layers may differ by this multiple of the network's rounding: two computations, whose errors vary.
+ROUNDINGS = 4
 
 # Networks by name, with the module of pytorchcv that defines them.
 NETWORKS: Mapping[str, str] = {
@@ -104,24 +113,37 @@ def import_module_of(module: nn.Module, exporter: str, result: dict[str, object]
     result["import_s"] = round(time.monotonic() - started, 1)
     network = reading.network
     result |= {"layers": len(network.spec.layers), "tensors": reading.tensors, "tensor": reading.difference}
-    result["scores"] = score_difference(module, network)
+    image = torch.randn(1, *network.shapes["input"], generator=torch.Generator().manual_seed(1))
+    result["scores"] = score_difference(module, network, image)
+    result["rounding"] = rounding(network, image)
     return network
 
 
 @torch.no_grad()
-def score_difference(module: nn.Module, network: Network) -> float:
-    """Return the largest difference of class scores from the module's, for a random image."""
-    image = torch.randn(1, *network.shapes["input"], generator=torch.Generator().manual_seed(1))
-    expected = module(image).flatten(1)
+def score_difference(module: nn.Module, network: Network, image: Tensor) -> float:
+    """Return the largest difference of class scores from the module's."""
     scores = trace(network, image).outputs[network.spec.layers[-1].name]
-    return float((scores - expected).abs().max() / expected.abs().max())
+    return difference(scores, module(image).flatten(1))
+
+
+@torch.no_grad()
+def rounding(network: Network, image: Tensor) -> float:
+    """Return the largest difference of a layer in float32 from float64."""
+    outputs = trace(network, image).outputs
+    exact = trace(deepcopy(network).double(), image.double()).outputs
+    return max(difference(values, exact[layer]) for layer, values in outputs.items())
+
+
+def difference(values: Tensor, expected: Tensor) -> float:
+    """Return the largest difference as a fraction of the largest value."""
+    return float((values - expected).abs().max() / expected.abs().max().clamp(min=1e-30))
 
 
 def summary(results: list[dict[str, object]]) -> dict[str, object]:
     """Return the numbers of imports and the largest differences."""
     largest = {
         key: max((float(str(result[key])) for result in results if key in result), default=None)
-        for key in ("tensor", "scores", "projections", "import_s")
+        for key in ("tensor", "scores", "rounding", "projections", "import_s")
     }
     return {
         "imports": len(results),
@@ -134,8 +156,11 @@ def summary(results: list[dict[str, object]]) -> dict[str, object]:
 
 def failed(result: Mapping[str, object]) -> bool:
     """Return whether an import failed or differs."""
-    differences = [float(str(result[key])) for key in ("tensor", "scores", "projections") if key in result]
-    return "error" in result or max(differences) > TOLERANCE or not result.get("same_as_other_exporter", True)
+    if "error" in result or not result.get("same_as_other_exporter", True):
+        return True
+    values = {key: float(str(result.get(key, 0))) for key in ("tensor", "scores", "rounding", "projections")}
+    allowed = max(TOLERANCE, ROUNDINGS * values["rounding"])
+    return values["tensor"] > allowed or max(values["scores"], values["projections"]) > TOLERANCE
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from onnx import NodeProto
 
 from tests.support.onnx_graphs import import_graph, kinds, make_model, node, random_array, read_in_process
 
@@ -102,6 +103,43 @@ def test_a_negative_factor_is_kept() -> None:
 def test_maps_are_concatenated(axis: int) -> None:
     nodes = [BRANCH, node("Concat", ["image", "c", "image"], ["y"], axis=axis)]
     assert kinds(import_graph(make_model(nodes, WEIGHT))) == ["conv", "concat"]
+
+
+def test_a_concatenation_is_merged_into_the_only_one_that_reads_it() -> None:
+    nodes = [
+        BRANCH,
+        node("Concat", ["image", "c"], ["inner"], axis=1),
+        node("Concat", ["inner", "image"], ["middle"], axis=1),
+        node("Concat", ["c", "middle", "c"], ["y"], axis=1),
+    ]
+    network = import_graph(make_model(nodes, WEIGHT))
+    assert [layer.inputs for layer in network.spec.layers] == [(), ("c", "input", "c", "input", "c")]
+
+
+@pytest.mark.parametrize(
+    "readers",
+    [
+        [node("Concat", ["inner", "inner"], ["y"], axis=1)],
+        [node("Relu", ["inner"], ["r"]), node("Concat", ["inner", "r"], ["y"], axis=1)],
+        [node("Concat", ["inner", "c"], ["r"], axis=1), node("Concat", ["inner", "r"], ["y"], axis=1)],
+    ],
+)
+def test_a_concatenation_that_others_read_too_stays(readers: list[NodeProto]) -> None:
+    nodes = [BRANCH, node("Concat", ["image", "c"], ["inner"], axis=1), *readers]
+    network = import_graph(make_model(nodes, WEIGHT))
+    assert network.spec.layers[1].inputs == ("input", "c")
+    assert "inner" in network.spec.layers[-1].inputs
+
+
+def test_a_concatenation_that_is_an_output_stays() -> None:
+    nodes = [
+        BRANCH,
+        node("Concat", ["image", "c"], ["inner"], axis=1),
+        node("Concat", ["inner", "c"], ["y"], axis=1),
+    ]
+    model = make_model(nodes, WEIGHT, outputs=["inner", "y"])
+    layers = read_in_process(model, output="y").spec.layers
+    assert [layer.inputs for layer in layers] == [(), ("input", "c"), ("inner", "c")]
 
 
 def test_vectors_are_concatenated() -> None:

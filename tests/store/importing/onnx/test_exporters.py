@@ -134,6 +134,29 @@ class Shuffle(nn.Module):
         return x.view(batch, 2, maps // 2, rows, columns).transpose(1, 2).reshape(batch, maps, rows, columns)
 
 
+class Branches(nn.Module):
+    """Branches inside a branch, as in the last blocks of Inception-v3."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.branch1 = nn.Conv2d(3, 6, 3), nn.Conv2d(6, 2, 1)
+        self.branch2 = InnerBranches()
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        return torch.cat((self.branch1(x), self.branch2(x)), dim=1)
+
+
+class InnerBranches(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1x3 = nn.Conv2d(6, 2, (1, 3), padding=(0, 1))
+        self.conv3x1 = nn.Conv2d(6, 3, (3, 1), padding=(1, 0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat((self.conv1x3(x), self.conv3x1(x)), dim=1)
+
+
 MODULES = {
     "resnet": (ResNet, RESNET_LAYERS),
     "alexnet": (AlexNet, ALEXNET_LAYERS),
@@ -143,6 +166,7 @@ MODULES = {
         SQUEEZE_LAYERS.format("hardsigmoid"),
     ),
     "linear excitation": (LinearExcitation, "conv avg_pool fc.0 fc.1 fc.2 fc.3 mul"),
+    "branches": (Branches, "stem branch1 branch2.conv1x3 branch2.conv3x1 concat"),
     "shuffle": (Shuffle, "stem select_maps depthwise prelu select_maps_1 concat select_maps_2"),
 }
 

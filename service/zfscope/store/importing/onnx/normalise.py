@@ -12,6 +12,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import AttributeProto, GraphProto, ModelProto, TensorProto, ValueInfoProto, numpy_helper
 
+from zfscope.store.importing.onnx.patterns import merge_concatenations
 from zfscope.store.importing.onnx.protobuf import check_control_flow, graphs, tensors
 
 # Numbers of channels that an image may have.
@@ -95,7 +96,7 @@ def _constants_to_float32(graph: GraphProto) -> None:
 
 
 def normalise(model: ModelProto) -> ModelProto:
-    """Return the graph as ONNX Runtime simplifies it with its basic optimisations.
+    """Return the graph as ONNX Runtime simplifies it with its basic optimisations; merge concatenations.
 
     Runs the constant parts of the graph. Raises ValueError if ONNX Runtime rejects the graph.
     """
@@ -108,6 +109,7 @@ def normalise(model: ModelProto) -> ModelProto:
         _session(onnxruntime, model, options)
         simplified = onnx.load_model(path)
     check_control_flow(simplified.graph)
+    merge_concatenations(simplified.graph)
     return onnx.shape_inference.infer_shapes(simplified)
 
 

@@ -1,5 +1,6 @@
-"""Sequences of operators that are one layer: local response normalisation as torch exports it."""
+"""Operators that are one layer together: nested concatenations, and local response normalisation of torch."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,27 @@ class NormPattern:
     source: str
     constants: Mapping[str, float]
     absorbed: frozenset[str]
+
+
+def merge_concatenations(graph: GraphProto) -> None:
+    """Merge each concatenation into the one that alone reads it, along the same axis.
+
+    torch's older exporter does so by itself; its newer one does not. Both then give the same layers.
+    """
+    reads = Counter([name for node in graph.node for name in node.input])
+    reads.update(value.name for value in graph.output)
+    concatenations: dict[str, NodeProto] = {}
+    for node in graph.node:
+        if node.op_type != "Concat":
+            continue
+        parts: list[str] = []
+        for name in node.input:
+            inner = concatenations.get(name)
+            merged = inner is not None and reads[name] == 1 and attributes(inner) == attributes(node)
+            parts += inner.input if inner is not None and merged else [name]
+        del node.input[:]
+        node.input.extend(parts)
+        concatenations[node.output[0]] = node
 
 
 def find_norms(graph: GraphProto) -> Mapping[str, NormPattern]:
