@@ -1,5 +1,5 @@
 # Targets: `gpu` (the default) and `cpu`, the ZFScope service; `torchserve`, a TorchServe that runs the service's
-# forward passes.
+# forward passes; `page`, the page in the browser, a client of the service without models and torch.
 #
 #   docker build --target cpu --build-arg TORCH_INDEX=https://download.pytorch.org/whl/cpu --tag zfscope:cpu .
 #   docker build --tag zfscope:gpu .
@@ -35,6 +35,29 @@ RUN python docker/requirements.py gpu otel > requirements.txt \
         --requirement requirements.txt
 COPY . .
 RUN pip install --no-deps .
+
+FROM build AS build-page
+RUN python docker/requirements.py page > requirements.txt \
+    && pip install --constraint constraints.txt --requirement requirements.txt
+COPY . .
+RUN pip install --no-deps .
+
+FROM docker.io/library/python:3.11-slim-bookworm AS page
+RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin zfscope
+ENV PATH=/opt/zfscope/bin:$PATH \
+    HOME=/tmp \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    ZFSCOPE_PAGE_LISTEN=0.0.0.0:8080
+COPY --from=build-page /opt/zfscope /opt/zfscope
+COPY docker/page_health.py /usr/local/lib/zfscope/page_health.py
+EXPOSE 8080
+STOPSIGNAL SIGTERM
+USER 10001:10001
+HEALTHCHECK --interval=10s --timeout=6s --start-period=10s --retries=3 \
+    CMD ["python", "/usr/local/lib/zfscope/page_health.py"]
+ENTRYPOINT ["zfscope"]
+CMD ["page", "--server", "zfscope:50051"]
 
 FROM docker.io/library/python:3.11-slim-bookworm AS service
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin zfscope \

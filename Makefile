@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test fuzz corpus test-wire check proto bench bench-shutdown bench-restart gpu-check train-default clean
+.PHONY: help setup demo page serve test fuzz corpus test-wire check proto bench bench-shutdown bench-restart gpu-check train-default clean
 
 PYTHON ?= python3
 # Build of ONNX Runtime: cpu, or gpu for CUDA.
@@ -17,8 +17,9 @@ JOBS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 8 ? n : 8)))
 OPTIONS ?=
 # Releases of protobuf that `make test-wire` tests: the oldest supported and the newest.
 PROTOBUF ?= 6.33.5 7.36.2
-# Address of `make serve`; data set (a directory with train/ and val/) and output of `make train-default`.
+# Addresses of `make serve` and `make page`; data set (a directory with train/ and val/) and output of `make train-default`.
 LISTEN ?= 127.0.0.1:50051
+PAGE_LISTEN ?= 127.0.0.1:8080
 DATA ?=
 NETWORK ?= zfnet
 # Directory of files, of any type, that `make corpus` sends.
@@ -32,6 +33,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 INPUTS := pyproject.toml constraints.txt
 SERVICE := $(VENV)/.service-$(EXTRA)
 DEMO := $(VENV)/.demo-$(EXTRA)
+PAGE := $(VENV)/.page-$(EXTRA)
 # Models that the demo downloads; not part of the repository.
 MODELS := $(VENV)/models
 DEV := $(VENV)/.dev-$(EXTRA)
@@ -44,6 +46,9 @@ setup: $(DEV)  ## Install the service, the demo and the development tools into .
 
 demo: $(DEMO)  ## Start the service, analyze two photos, and write the figures to demo/
 	$(BIN)/python -m examples.demo --out demo --models $(MODELS)
+
+page: $(PAGE)  ## Open the page in a browser, until Ctrl-C (PAGE_LISTEN=127.0.0.1:8080)
+	$(BIN)/zfscope page --open --listen $(PAGE_LISTEN)
 
 serve: $(SERVICE)  ## Run the service until Ctrl-C (LISTEN=127.0.0.1:50051)
 	$(BIN)/zfscope serve --listen $(LISTEN)
@@ -112,7 +117,7 @@ $(BIN)/python:
 
 # onnxruntime and onnxruntime-gpu install the same module: the other one is uninstalled first.
 $(SERVICE): $(INPUTS) | $(BIN)/python
-	@rm -f $(VENV)/.service-* $(VENV)/.demo-* $(VENV)/.dev-*
+	@rm -f $(VENV)/.service-* $(VENV)/.demo-* $(VENV)/.page-* $(VENV)/.dev-*
 	@$(BIN)/python -m pip uninstall --quiet --yes $(if $(filter gpu,$(EXTRA)),onnxruntime,onnxruntime-gpu)
 	@echo "installing into $(VENV): the service ($(EXTRA))"
 	$(PIP_INSTALL) --editable '.[$(EXTRA)]'
@@ -123,6 +128,11 @@ $(DEMO): $(SERVICE)
 	$(PIP_INSTALL) --editable '.[$(EXTRA),demo]'
 	@test -d $(MODELS)/squeezenet-imagenet || $(BIN)/zfscope models fetch squeezenet-imagenet --store $(MODELS) || \
 		echo "SqueezeNet is not available; the demo runs without it"
+	@touch $@
+
+$(PAGE): $(SERVICE)
+	@echo "installing into $(VENV): the page and its sample photos"
+	$(PIP_INSTALL) --editable '.[$(EXTRA),demo,page]'
 	@touch $@
 
 # The importer of pytorchcv's weights is tested against pytorchcv's ZFNet. --no-deps: pytorchcv requires

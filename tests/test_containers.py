@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
+from zfscope.client import Access
+from zfscope.page.settings import PageSettings
 from zfscope.server.settings import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -23,11 +25,12 @@ class ComposeLoader(yaml.SafeLoader):
 ComposeLoader.add_constructor("!reset", lambda loader, node: None)
 
 
-def service(file: str) -> dict[str, Any]:
-    return yaml.load(ROOT.joinpath(file).read_text(), ComposeLoader)["services"]["zfscope"]
+def service(file: str, name: str = "zfscope") -> dict[str, Any]:
+    return yaml.load(ROOT.joinpath(file).read_text(), ComposeLoader)["services"][name]
 
 
 GPU, CPU, TLS = (service(f"docker-compose{kind}.yml") for kind in ("", ".cpu", ".tls"))
+PAGE, PAGE_TLS = (service(f"docker-compose{kind}.yml", "page") for kind in ("", ".tls"))
 
 
 def seconds(duration: str) -> float:
@@ -62,7 +65,7 @@ def test_the_gpu_is_reserved_except_with_the_cpu_override() -> None:
     assert (GPU["environment"]["ZFSCOPE_DEVICE"], CPU["environment"]["ZFSCOPE_DEVICE"]) == ("cuda", "cpu")
 
 
-@pytest.mark.parametrize(("compose", "target"), [(GPU, "gpu"), (CPU, "cpu")])
+@pytest.mark.parametrize(("compose", "target"), [(GPU, "gpu"), (CPU, "cpu"), (PAGE, "page")])
 def test_images_are_built_from_existing_targets(compose: dict[str, Any], target: str) -> None:
     assert compose["build"]["target"] == target
     assert compose["image"] == f"zfscope:{target}"
@@ -75,7 +78,41 @@ def test_every_variable_is_a_setting(environment: dict[str, str]) -> None:
     known = {f"ZFSCOPE_{name.upper()}" for name in Settings.model_fields}
     assert set(environment) <= known | client
     in_dockerfile = set(re.findall(r"\bZFSCOPE_[A-Z_]+", DOCKERFILE))
-    assert in_dockerfile <= known
+    assert in_dockerfile <= known | PAGE_VARIABLES
+
+
+PAGE_VARIABLES = {f"ZFSCOPE_PAGE_{name.upper()}" for name in PageSettings.model_fields}
+
+
+@pytest.mark.parametrize("environment", [PAGE["environment"], PAGE_TLS["environment"]])
+def test_every_variable_of_the_page_is_a_setting(environment: dict[str, str]) -> None:
+    client = {f"ZFSCOPE_{name.upper()}" for name in Access.model_fields}  # of the connection to the service
+    assert set(environment) <= PAGE_VARIABLES | client
+
+
+def test_the_page_is_a_stateless_unprivileged_client_of_the_service() -> None:
+    assert (PAGE["read_only"], PAGE["cap_drop"], PAGE["user"]) == (True, ["ALL"], "10001:10001")
+    assert PAGE["security_opt"] == ["no-new-privileges:true"]
+    assert "volumes" not in PAGE
+    assert PAGE["profiles"] == ["page"]
+    assert PAGE["ports"] == ["${ZFSCOPE_PAGE_PUBLISH:-127.0.0.1:8080}:8080"]
+    (secure, insecure) = (PAGE_TLS["environment"], PAGE["environment"])
+    name = "ZFSCOPE_PAGE_ALLOW_INSECURE"
+    assert (insecure[name], secure[name]) == ("true", "false")
+    assert name not in DOCKERFILE
+
+
+def test_the_image_of_the_page_lacks_the_engine() -> None:
+    stage = DOCKERFILE.partition(" AS build-page\n")[2].partition("\nFROM ")[0]
+    (extras,) = re.findall(r"requirements\.py ([a-z ]+) >", stage)
+    command = [sys.executable, "docker/requirements.py", *extras.split()]
+    lines = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    names = {re.split(r"[<>=]", line)[0] for line in lines}
+    assert {"fastapi", "grpcio", "numpy", "uvicorn"} <= names
+    assert not {"torch", "onnx", "onnxruntime", "matplotlib"} & names
+    page = DOCKERFILE.partition(" AS page\n")[2].partition("\nFROM ")[0]
+    assert "USER 10001:10001" in page
+    assert 'CMD ["page", "--server", "zfscope:50051"]' in page
 
 
 def test_files_copied_into_an_image_are_not_ignored() -> None:

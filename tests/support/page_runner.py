@@ -1,7 +1,7 @@
 """Runs the code blocks of a page as a reader would: in order, in one folder, in one Python session.
 
 Commands of zfscope run in this process, to avoid starting an interpreter for each; bash runs everything else.
-`zfscope serve` starts a service on a free port, whose address replaces the one on the page.
+`zfscope serve` and `zfscope page` start on a free port, whose address replaces the one on the page.
 """
 
 import contextlib
@@ -23,15 +23,20 @@ from zfscope.cli.app import app
 
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 _SHELL = re.compile(r"[|<>&;$`*]")
-# Addresses that pages use for the service that they start.
-_STATED = re.compile(r"(?:localhost|127\.0\.0\.1|gpu):50051")
+# Addresses that pages use for what they start, by the command.
+_STATED = {
+    "serve": re.compile(r"(?:localhost|127\.0\.0\.1|gpu):50051"),
+    "page": re.compile(r"(?:localhost|127\.0\.0\.1):8080"),
+}
+_STARTED = re.compile(r"([A-Z_]+=\S+ )*zfscope (serve|page)\b")
 
 
 class Services:
     """The services that pages start: one per distinct command, shared by pages."""
 
     def __init__(self, store: Path, cache: Path) -> None:
-        self._options = ["--listen", "127.0.0.1:0", "--store", store, "--cache", cache]
+        self._options = ["--listen", "127.0.0.1:0", "--store", store]
+        self._cache = cache
         self._started: dict[str, tuple[str, subprocess.Popen[str]]] = {}
 
     def start(self, line: str) -> str:
@@ -40,7 +45,11 @@ class Services:
             *settings, options = _split_command(line)
             service = subprocess.Popen(
                 [SCRIPTS / "zfscope", *options.split(), *self._options],
-                env={**os.environ, **dict(setting.split("=", 1) for setting in settings)},
+                env={
+                    **os.environ,
+                    "ZFSCOPE_CACHE": str(self._cache),
+                    **dict(setting.split("=", 1) for setting in settings),
+                },
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 text=True,
@@ -66,7 +75,7 @@ def _read_start(service: "subprocess.Popen[str]") -> str:
     """Read what a service prints until it is ready."""
     assert service.stdout is not None
     printed = [service.stdout.readline()]
-    while printed[-1] and not printed[-1].startswith("zfscope serves"):
+    while printed[-1] and not printed[-1].startswith(("zfscope serves", "zfscope page")):
         printed.append(service.stdout.readline())
     assert printed[-1], "the service did not start"
     return "".join(printed)
@@ -79,7 +88,7 @@ class PageRunner:
         self.folder = folder
         self.services = services
         self.names: dict[str, Any] = {"__name__": "page"}
-        self.address = ""
+        self.addresses: dict[str, str] = {}
         self._printed = ""
 
     def run(self, block: Block) -> None:
@@ -120,8 +129,8 @@ class PageRunner:
             assert matches(shown, printed), f"`{command.line}` printed:\n{printed}"
 
     def _runner_of(self, line: str) -> Callable[[str], str]:
-        if re.match(r"([A-Z_]+=\S+ )*zfscope serve\b", line):
-            return self._serve
+        if _STARTED.match(line):
+            return self._start
         simple = line.startswith("zfscope ") and not _SHELL.search(line)
         return _run_zfscope if simple else self._run_bash
 
@@ -140,14 +149,20 @@ class PageRunner:
         assert result.returncode == 0, f"`{line}` exited with {result.returncode}:\n{result.stdout}"
         return result.stdout
 
-    def _serve(self, line: str) -> str:
+    def _start(self, line: str) -> str:
         printed = self.services.start(line)
-        self.address = printed.split()[3]  # zfscope listens on 127.0.0.1:40123
+        started = _STARTED.match(line)
+        address = re.search(r"127\.0\.0\.1:\d+", printed)  # zfscope listens on 127.0.0.1:40123
+        assert started
+        assert address
+        self.addresses[started[2]] = address[0]
         return printed
 
     def _with_address(self, text: str) -> str:
-        """Replace the address on the page by that of the running service."""
-        return _STATED.sub(self.address, text) if self.address else text
+        """Replace the addresses on the page by those of what it started."""
+        for command, address in self.addresses.items():
+            text = _STATED[command].sub(address, text)
+        return text
 
 
 def _run_zfscope(line: str) -> str:

@@ -34,6 +34,11 @@ class UploadBudget:
         self._limit = limit
         self._used = 0
 
+    @property
+    def used(self) -> int:
+        """Reserved bytes."""
+        return self._used
+
     def reserve(self, count: int) -> None:
         """Reserve bytes. Raises Busy if too many are reserved."""
         if self._used and self._used + count > self._limit:

@@ -5,6 +5,9 @@ import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
 from zfscope.answers import Progress
 from zfscope.cancellation import Cancellation
 from zfscope.page.calls import Lane, abandon
@@ -17,37 +20,55 @@ _KEEPALIVE = b": still running\n\n"
 Report = Callable[[Progress], None]
 
 
-async def events(
-    lane: Lane,
-    work: Callable[[Cancellation, Report], Any],
-    encode: Callable[[Any], Any],
-    *,
-    request_id: str,
-) -> AsyncIterator[bytes]:
-    """Run `work` and yield its events; a reader that leaves cancels it.
+class EventResponse(StreamingResponse):
+    """Response that starts work in a thread and sends its events; a client that leaves cancels it.
 
-    encode: converts a result or a partial result to JSON, in the thread of the work. A slow reader gets
-    the newest progress only.
+    A slow client gets the newest progress only.
     """
-    loop, newest, changed = asyncio.get_running_loop(), _Newest(), asyncio.Event()
 
-    def report(progress: Progress) -> None:
-        partial = {} if progress.partial is None else {"partial": encode(progress.partial)}
-        newest.event = {"fraction": progress.fraction, "seconds_left": progress.seconds_left, **partial}
-        loop.call_soon_threadsafe(changed.set)
+    def __init__(
+        self,
+        lane: Lane,
+        work: Callable[[Cancellation, Report], Any],
+        encode: Callable[[Any], Any],
+        *,
+        request_id: str,
+    ) -> None:
+        """Start the work. encode: converts results and partial results to JSON, in the thread of the work.
 
-    cancel = Cancellation()
-    running = lane.start(lambda handle: encode(work(handle, report)), cancel)
-    running.add_done_callback(lambda _: changed.set())
-    try:
-        while not running.done():
-            if not await _wait(changed):
+        Raises the errors of `Lane.start`.
+        """
+        self._request_id, self._newest, self._changed = request_id, _Newest(), asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def report(progress: Progress) -> None:
+            partial = {} if progress.partial is None else {"partial": encode(progress.partial)}
+            self._newest.event = {
+                "fraction": progress.fraction,
+                "seconds_left": progress.seconds_left,
+                **partial,
+            }
+            loop.call_soon_threadsafe(self._changed.set)
+
+        self._cancel = Cancellation()
+        self._running = lane.start(lambda cancel: encode(work(cancel, report)), self._cancel)
+        self._running.add_done_callback(lambda _: self._changed.set())
+        # nginx must not collect events before it sends them.
+        super().__init__(self._events(), media_type=MEDIA_TYPE, headers={"X-Accel-Buffering": "no"})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            abandon(self._running, self._cancel)
+
+    async def _events(self) -> AsyncIterator[bytes]:
+        while not self._running.done():
+            if not await _wait(self._changed):
                 yield _KEEPALIVE
-            elif progress := newest.take():
+            elif progress := self._newest.take():
                 yield _event("progress", progress)
-        yield _outcome(running, request_id)
-    finally:
-        abandon(running, cancel)
+        yield _outcome(self._running, self._request_id)
 
 
 class _Newest:

@@ -38,6 +38,14 @@ class PhotoMemory:
         self._limits = limits
         self._photos: BoundedMemory[StoredPhoto] = BoundedMemory(limits)
 
+    @property
+    def bytes(self) -> int:
+        """Total size of the photos."""
+        return self._photos.bytes
+
+    def __len__(self) -> int:
+        return len(self._photos)
+
     def add(self, photo: StoredPhoto) -> None:
         """Keep a photo."""
         self._photos.put(photo.hash, photo, len(photo.data))

@@ -25,6 +25,8 @@ from zfscope.wire.credentials import read_pair, read_tokens
 _GRACE_S = 5
 # Seconds for the head of a request, and for the next request of an idle connection.
 _HEAD_S, _IDLE_S = 20, 30
+# Seconds between two removals of photos and results that have expired.
+_EVICTION_S = 10
 
 
 class _PatientProtocol(H11Protocol):
@@ -109,7 +111,8 @@ class PageServer:
         self._socket = bind_socket(settings.listen)
         self.url = _url_of(settings, self._socket)
         app, self.state = create_application(client, settings, tokens)
-        self._server = _Server(_configuration(app, settings), self.state, lambda: announce(self.url))
+        configuration = _configuration(app, settings, self.state)
+        self._server = _Server(configuration, self.state, lambda: announce(self.url))
 
     async def run(self) -> None:
         """Serve until a signal or `stop`. Call it once."""
@@ -125,7 +128,10 @@ class PageServer:
         self._socket.close()
 
 
-def _configuration(app: FastAPI, settings: PageSettings) -> uvicorn.Config:
+def _configuration(app: FastAPI, settings: PageSettings, state: PageState) -> uvicorn.Config:
+    async def evict() -> None:
+        state.evict()
+
     return uvicorn.Config(
         app,
         http=_PatientProtocol,
@@ -140,6 +146,8 @@ def _configuration(app: FastAPI, settings: PageSettings) -> uvicorn.Config:
         limit_concurrency=settings.max_connections,
         timeout_keep_alive=_IDLE_S,
         timeout_graceful_shutdown=_GRACE_S,
+        callback_notify=evict,
+        timeout_notify=_EVICTION_S,
     )
 
 

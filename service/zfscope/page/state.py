@@ -36,6 +36,11 @@ class PageState:
         """Return the reader of a request's body."""
         return Upload(request, self.settings, request.scope["state"]["reservation"])
 
+    def evict(self) -> None:
+        """Remove the photos and results that have expired."""
+        self.photos.evict()
+        self.files.evict()
+
     def close(self) -> None:
         """Cancel all calls and reject new ones."""
         for lane in (self.analyses, self.quick, self.decoding):

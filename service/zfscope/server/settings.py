@@ -43,6 +43,8 @@ _MAX_S = 2_000_000
 _MAX_THREADS = 1024
 Bytes = Annotated[PositiveInt, Field(le=_MAX_BYTES)]
 PREFIX = "ZFSCOPE_"
+# Settings of the page, which may share an environment with the service.
+_PAGE_PREFIX = "ZFSCOPE_PAGE_"
 # Variables read by clients, other commands, compose files and the Makefile, not by the service.
 OTHER_VARIABLES = frozenset(
     f"{PREFIX}{name}"
@@ -252,6 +254,6 @@ def unknown_variables() -> Iterator[tuple[str, str]]:
     for name in sorted(os.environ):
         upper = name.upper()
         known = upper in settings or upper in OTHER_VARIABLES or _SERVICE_LINK.fullmatch(upper)
-        if upper.startswith(PREFIX) and not known:
+        if upper.startswith(PREFIX) and not upper.startswith(_PAGE_PREFIX) and not known:
             nearest = get_close_matches(upper, [*settings, *OTHER_VARIABLES], n=1, cutoff=0.75)
             yield name, "".join(nearest)

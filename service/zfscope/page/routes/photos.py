@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from zfscope.errors import InputError, NotFound
-from zfscope.page.openapi import errors, file_response, photo_body
+from zfscope.page.openapi import call_errors, errors, file_response, photo_body
 from zfscope.page.photos import StoredPhoto, check_photo
 from zfscope.page.samples import find_samples
 from zfscope.page.state import PageState
@@ -66,11 +66,13 @@ def add_photo_routes(app: FastAPI, state: PageState) -> None:
         stored = state.photos.get(photo, field="photo")
         return Response(stored.data, media_type=stored.media_type, headers=_IMMUTABLE)
 
+    view = {**call_errors(), **file_response("image/png")}
+
     @app.get(
         "/v1/view",
         summary="Return what the network sees of a photo.",
         tags=["photos"],
-        responses=file_response("image/png", 400, 404, 429, 503, 504),
+        responses=view,
         response_class=Response,
     )
     async def get_view(photo: str, model: str = "", version: int | None = None) -> Response:

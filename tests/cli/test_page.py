@@ -1,0 +1,122 @@
+"""`zfscope page`: options, settings, errors, and the end of a real process."""
+
+import json
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import COMMAND
+from zfscope.client import Client, ClientMethods
+from zfscope.local import LocalClient
+from zfscope.page.settings import PageSettings
+
+Run = Callable[..., Any]
+Served = list[tuple[ClientMethods, PageSettings]]
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> Served:
+    """Clients and settings of the pages that would have been started; a stub replaces the server."""
+    started: Served = []
+
+    def serve(client: ClientMethods, settings: PageSettings, *, announce: Callable[[str], object]) -> None:
+        started.append((client, settings))
+        announce("http://127.0.0.1:1/")
+
+    monkeypatch.setattr("zfscope.page.serve.serve", serve)
+    return started
+
+
+def test_the_page_opens_the_store_in_its_own_process(run: Run, served: Served, store: Path) -> None:
+    result = run("page")
+    assert (result.code, result.stdout) == (0, "zfscope page is available at http://127.0.0.1:1/\n")
+    ((client, settings),) = served
+    assert isinstance(client, LocalClient)
+    assert client.store.root == store
+    assert settings.listen == "127.0.0.1:8080"
+
+
+def test_options_become_settings(run: Run, served: Served, tmp_path: Path) -> None:
+    files = ["tls-certificate", "tls-key", "token-file"]
+    options = [part for name in files for part in (f"--{name}", tmp_path / name)]
+    names = ["--public-host", "a.example", "--public-host", "b.example:8443"]
+    run("page", "--listen", "0.0.0.0:0", "--model", "tiny", *names, "--allow-insecure", *options)
+    ((_, settings),) = served
+    assert (settings.listen, settings.model, settings.allow_insecure) == ("0.0.0.0:0", "tiny", True)
+    assert settings.public_hosts == ("a.example", "b.example:8443")
+    assert [getattr(settings, name.replace("-", "_")) for name in files] == [
+        tmp_path / name for name in files
+    ]
+
+
+def test_settings_without_an_option_come_from_the_environment(run: Run, served: Served) -> None:
+    hosts = json.dumps(["zfscope.example"])
+    run("page", env={"ZFSCOPE_PAGE_WORKERS": "2", "ZFSCOPE_PAGE_PUBLIC_HOSTS": hosts})
+    ((_, settings),) = served
+    assert (settings.workers, settings.public_hosts) == (2, ("zfscope.example",))
+
+
+def test_the_connection_to_a_service_has_options_of_its_own(run: Run, served: Served, tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("0123456789abcdef\n")
+    result = run("page", "--server", "localhost:1", "--server-token-file", token)
+    assert result.code == 0, result.stderr
+    ((client, settings),) = served
+    assert isinstance(client, Client)
+    assert settings.token_file is None
+    result = run("page", "--server", "elsewhere.example:1", "--server-token-file", token)
+    assert "a token is not sent to 'elsewhere.example:1' without TLS" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "env", "message"),
+    [
+        (["--listen", "nowhere"], {}, "zfscope: listen is 'nowhere': "),
+        ([], {"ZFSCOPE_PAGE_WORKERS": "0"}, "zfscope: workers is '0': "),
+        (["--public-host", "https://a.example"], {}, "zfscope: public_hosts is "),
+        (["--store", "nowhere"], {}, "zfscope: no model store at 'nowhere': no such folder"),
+        (["--server", "h:1", "--indexes", "x"], {}, "zfscope: --indexes cannot be combined with --server"),
+    ],
+)
+def test_an_invalid_setting_is_reported_in_one_line(
+    run: Run, served: Served, options: list[str], env: dict[str, str], message: str
+) -> None:
+    result = run("page", *options, env=env)
+    assert (result.code, result.stdout, served) == (2, "", [])
+    assert result.stderr.startswith(message)
+    assert result.stderr.count("\n") == 1
+
+
+def test_without_the_extra_the_command_names_it() -> None:
+    program = (
+        "import sys; sys.modules['fastapi'] = None\n"
+        "from zfscope.cli import main; sys.argv = ['zfscope', 'page']; main()"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert result.stderr == "zfscope: the page needs zfscope[page]: pip install 'zfscope[page]'\n"
+
+
+@pytest.mark.usefixtures("ctrl_c")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_page_with_code_0(store: Path, number: signal.Signals) -> None:
+    command = [COMMAND, "page", "--listen", "127.0.0.1:0", "--store", store]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as page:
+        assert page.stdout
+        url = page.stdout.readline().split()[-1]
+        assert urllib.request.urlopen(f"{url}healthz").read() == b"ok\n"
+        page.send_signal(number)
+        _, stderr = page.communicate(timeout=60)
+    assert (page.returncode, stderr) == (0, "")
+
+
+def test_a_port_in_use_is_reported_in_one_line(run: Run, server: str) -> None:
+    result = run("page", "--listen", server)
+    assert result.code == 2
+    assert result.stderr == f"zfscope: cannot listen on {server}: it is in use; choose another address\n"

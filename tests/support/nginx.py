@@ -1,0 +1,78 @@
+"""nginx on a free port, configured by the content of a server block."""
+
+import os
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+from tests.support.ports import free_ports
+from tests.support.programs import require_program
+from tests.support.service_process import wait_until
+
+_CONFIG = """
+daemon off;
+pid {folder}/nginx.pid;
+error_log {folder}/error.log;
+{user}
+events {{}}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    server {{
+        listen {address}{protocol};
+        {server}
+    }}
+}}
+"""
+
+
+class Nginx:
+    """An nginx process."""
+
+    def __init__(self, folder: Path, server: str, *, protocol: str = "") -> None:
+        """server: content of the server block. protocol: of the port, such as http2."""
+        (port,) = free_ports(1)
+        self.address = f"127.0.0.1:{port}"
+        self._config = folder / "nginx.conf"
+        names = {
+            "folder": folder,
+            "user": "user root;" if os.geteuid() == 0 else "",  # so that it can write its temporary files
+            "address": self.address,
+            "protocol": f" {protocol}" if protocol else "",
+            "server": server,
+        }
+        self._config.write_text(_CONFIG.format(**names))
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start nginx and wait until it listens."""
+        nginx = require_program("nginx", package="nginx-light")
+        command = [nginx, "-e", "stderr", "-c", str(self._config)]
+        self._process = subprocess.Popen(command, start_new_session=True)
+        host, port = self.address.split(":")
+
+        def listens() -> bool:
+            try:
+                socket.create_connection((host, int(port))).close()
+            except ConnectionRefusedError:
+                return False
+            return True
+
+        wait_until(listens, "nginx listens")
+
+    def reload(self) -> None:
+        """Restart the workers gracefully: new ones accept calls while the old ones complete theirs."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGHUP)
+
+    def close(self) -> None:
+        """Kill nginx and its workers."""
+        if self._process is not None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._process = None
