@@ -2,6 +2,7 @@
 
 import errno
 import socket
+from contextlib import ExitStack
 
 from zfscope.address import is_loopback, parse_address
 from zfscope.errors import InputError
@@ -36,16 +37,18 @@ def check_exposure(
 def bind_socket(listen: str) -> socket.socket:
     """Bind a TCP socket to HOST:PORT. Raises InputError for an address that cannot be bound."""
     address = parse_address(listen)
-    try:
-        family, kind, protocol, _, socket_address = socket.getaddrinfo(
-            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        bound = socket.socket(family, kind, protocol)
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind(socket_address)
-    except OSError as error:
-        raise listen_error(listen, bind_failure(error)) from error
-    return bound
+    with ExitStack() as stack:
+        try:
+            family, kind, protocol, _, socket_address = socket.getaddrinfo(
+                address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            )[0]
+            bound = stack.enter_context(socket.socket(family, kind, protocol))
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.bind(socket_address)
+        except OSError as error:
+            raise listen_error(listen, bind_failure(error)) from error
+        stack.pop_all()  # only a failure closes it
+        return bound
 
 
 def bind_failure(error: OSError) -> str:
