@@ -7,9 +7,11 @@ import pytest
 
 from tests.support.pages import ROOT
 from zfscope.cli.app import COMMANDS
+from zfscope.page.settings import PageSettings
 from zfscope.server.settings import Settings
 from zfscope.server.telemetry.metrics import Metrics
 from zfscope.v1 import analysis_pb2, classification_pb2, model_pb2
+from zfscope.wire.http_status import HTTP_STATUSES
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
@@ -65,12 +67,29 @@ def test_the_table_of_rpcs_is_complete() -> None:
         assert code_spans([row]) == {method.name for method in service.methods}
 
 
-@pytest.mark.parametrize("row", range(len(column("serving.md", "| setting | default |"))))
-def test_the_documented_default_of_a_setting_is_correct(row: int) -> None:
-    names = re.findall(r"`([A-Z_]+)`", column("serving.md", "| setting | default |")[row])
-    shown = [text.strip() for text in column("serving.md", "| setting | default |", 1)[row].split(", ")]
-    settings = Settings()
+# Pages with a table of settings, and the settings that it lists.
+_SETTINGS = {"serving.md": Settings, "http.md": PageSettings}
+_ROWS = [(page, row) for page in _SETTINGS for row in range(len(column(page, "| setting | default |")))]
+
+
+@pytest.mark.parametrize(("page", "row"), _ROWS)
+def test_the_documented_default_of_a_setting_is_correct(page: str, row: int) -> None:
+    names = re.findall(r"`([A-Z_]+)`", column(page, "| setting | default |")[row])
+    shown = [text.strip() for text in column(page, "| setting | default |", 1)[row].split(", ")]
+    settings = _SETTINGS[page]()
     for name, default in zip(names, shown, strict=True):
         number, unit = re.fullmatch(r"([\d.]+|`\{\}`)( \w+)?", default).groups(default="")  # type: ignore[union-attr]
         value = getattr(settings, name.lower())
         assert value == ({} if number == "`{}`" else float(number) * UNITS[unit])
+
+
+def test_every_setting_of_the_page_is_documented() -> None:
+    section = (ROOT / "docs" / "http.md").read_text().partition("## Settings")[2]
+    assert code_spans([section]) >= {name.upper() for name in PageSettings.model_fields}
+
+
+def test_the_documented_statuses_of_errors_are_complete() -> None:
+    statuses = [cell.strip() for cell in column("http.md", "| status | reason |")]
+    reasons = [code_spans([row]) for row in column("http.md", "| status | reason |", 1)]
+    shown = dict(zip(statuses, reasons, strict=True))
+    assert [reason for reason, status in HTTP_STATUSES.items() if reason not in shown[str(status)]] == []
