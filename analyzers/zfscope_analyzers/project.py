@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 from torch import Tensor
 
-from zfscope.analysis.contract import Analysis, Context, Picture, Table, array, images_of, picture
+from zfscope.analysis.contract import Analysis, Context, Picture, Table, array, picture
 from zfscope.analysis.control import (
     Similarity,
     check_down_to,
@@ -28,7 +28,7 @@ from zfscope.images.tiles import Panel, projection_panel
 from zfscope.networks import Network
 from zfscope.networks.landmarks import default_layers
 from zfscope.networks.receptive import receptive_fields
-from zfscope.networks.spec import NetworkSpec
+from zfscope.networks.spec import INPUT, NetworkSpec
 from zfscope.store import Model
 from zfscope_analyzers.params import Params, with_layer
 
@@ -164,13 +164,12 @@ def _project_units(context: Context, params: ProjectParams) -> _ProjectedUnits:
     model, prepared = context.model, context.images[0]
     network = model.network
     check_down_to(network, params.layer, params.control_down_to)
-    images = images_of(model, prepared.pixels[:1])
-    traced = trace(network, images, until=params.layer)
+    traced = context.trace(until=params.layer)
     units = _units(traced, params)
     pixels = _project_in_batches(context, network, traced, units, params)
     field = receptive_fields(network.spec)[params.layer]
     boxes = tuple(Box(*field.box(unit.y, unit.x)) for unit in units)
-    control = _control(context, images, units, params) if params.control else None
+    control = _control(context, traced.outputs[INPUT], units, params) if params.control else None
     return _ProjectedUnits(
         model=model,
         prepared=prepared,

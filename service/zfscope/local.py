@@ -13,6 +13,7 @@ from zfscope.analysis.classification import DEFAULT_TOP, check_classifies, check
 from zfscope.analysis.description import analyzer_info, model_info, model_summary
 from zfscope.analysis.progress import PartialResults, ProgressMeter
 from zfscope.analysis.registry import Registry, load_analyzers
+from zfscope.analysis.trace_cache import DEFAULT_BYTES, trace_cache
 from zfscope.answers import AnalyzerInfo, Classification, ModelInfo, ModelSummary, Progress
 from zfscope.cancellation import Cancellation
 from zfscope.client.calls import AnalysisRequest, UnaryCall
@@ -50,17 +51,20 @@ class LocalClient(ClientMethods):
         device: str = "cpu",
         torchserve: str = "",
         indexes: str | os.PathLike[str] | None = None,
+        trace_cache_bytes: int = DEFAULT_BYTES,
     ) -> None:
         """Open a model store without loading a model.
 
         store: a `ModelStore` or its folder; default: $ZFSCOPE_STORE, else ./model_store, else that of the
         checkout. runtime: runtime of forward passes: `onnx`, `torch` or `torchserve`. device: `cpu` or
         `cuda`. torchserve: HOST:PORT of TorchServe, for that runtime. indexes: see `ModelStore`.
-        Raises NotFound if the store does not exist.
+        trace_cache_bytes: memory for photos and traces of recent calls, so that another analysis of a photo
+        does not decode and trace it again; 0 to keep none. Raises NotFound if the store does not exist.
         """
         self.store = store if isinstance(store, ModelStore) else open_store(store, indexes=indexes)
         self.image_limits = environment_limits()
         self.max_passes: int | None = None
+        self.trace_cache = trace_cache(trace_cache_bytes)
         self._device = device
         self._create = partial(
             create_runtime,
@@ -77,9 +81,10 @@ class LocalClient(ClientMethods):
         return load_analyzers()
 
     def close(self) -> None:
-        """Release the models in memory."""
+        """Release the models, photos and traces in memory."""
         with self._lock:
             self._kept.clear()
+        self.trace_cache.clear()
 
     def wait_until_ready(self, timeout_s: float = 30) -> None:
         """Return immediately: models are loaded on first use."""
@@ -93,7 +98,8 @@ class LocalClient(ClientMethods):
                 self._kept[key] = load_model(self.store, *key, self._create, device=self._device)
             self._kept.move_to_end(key)
             while len(self._kept) > _MAX_LOADED_MODELS:
-                self._kept.popitem(last=False)
+                _, released = self._kept.popitem(last=False)
+                self.trace_cache.drop_model(released.model)
             return self._kept[key]
 
     def _unary(self, make: Callable[[], UnaryCall[A]]) -> A:
@@ -117,7 +123,9 @@ class LocalClient(ClientMethods):
         return request.read(outcome.analyzed, outcome.sizes)
 
     def _prepare(self, image: image_pb2.Image, field: str) -> Prepare:
-        return lambda model: image_from_wire(image, model, limits=self.image_limits, field=field)
+        return lambda _, model: image_from_wire(
+            image, model, limits=self.image_limits, field=field, prepare=self.trace_cache.prepare
+        )
 
     def default(self) -> tuple[str, int] | None:
         """Return the name and version of the store's default model, or None."""

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zfscope.engine import Trace, trace
+from zfscope.engine.trace import extend
 from zfscope.errors import InputError, NotFound
 from zfscope.networks import Network
 
@@ -71,3 +72,25 @@ def test_an_unknown_last_layer_is_rejected_with_the_available_ones(
     ) as caught:
         trace(tiny_network, tiny_images, until="conv9")
     assert caught.value.field == "layer"
+
+
+@pytest.mark.parametrize("name", ["tiny", "branchy"])
+def test_a_trace_extended_layer_by_layer_equals_one_forward_pass(
+    name: str, request: pytest.FixtureRequest
+) -> None:
+    network: Network = request.getfixturevalue(f"{name}_network")
+    images: Tensor = request.getfixturevalue(f"{name}_images")
+    whole = trace(network, images)
+    extended = trace(network, images, until=network.spec.layers[0].name)
+    for layer in network.spec.layers[1:]:
+        before, extended = extended, extend(network, extended, until=layer.name)
+        assert list(before.outputs) == list(extended.outputs)[:-1]
+    assert list(extended.outputs) == list(whole.outputs)
+    assert list(extended.switches) == list(whole.switches)
+    assert all(torch.equal(extended.outputs[layer], whole.outputs[layer]) for layer in whole.outputs)
+    assert all(torch.equal(extended.switches[layer], whole.switches[layer]) for layer in whole.switches)
+
+
+def test_a_trace_that_contains_the_layer_is_not_extended(tiny_network: Network, tiny_trace: Trace) -> None:
+    assert extend(tiny_network, tiny_trace, until="conv1") is tiny_trace
+    assert extend(tiny_network, tiny_trace) is tiny_trace

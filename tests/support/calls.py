@@ -9,14 +9,13 @@ from zfscope.analysis.call import AnalysisCall
 from zfscope.answers.analysis import TypedAnalysis
 from zfscope.client import Client
 from zfscope.client.calls import AnalysisRequest, untyped_request
-from zfscope.images.limits import DecodeLimits
 from zfscope.server.services.requests import typed_call
 from zfscope.v1 import analysis_pb2 as pb
 
 
 def call_of(typed: TypedAnalysis[Any], request: Message) -> AnalysisCall:
     """Return the analysis call that the service makes of a typed RPC's request."""
-    return typed_call(typed, request, DecodeLimits(), 64)
+    return typed_call(typed, request, 64)
 
 
 class RecordingClient(Client):

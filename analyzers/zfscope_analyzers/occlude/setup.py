@@ -14,7 +14,7 @@ from zfscope.analysis.contract import Context, array, check_classifies, class_nu
 from zfscope.analysis.control import Similarity, check_down_to, project_control, similarities
 from zfscope.engine.deconvnet import project
 from zfscope.engine.seeds import Unit, is_silent, strongest_unit, strongest_units
-from zfscope.engine.trace import Trace, trace
+from zfscope.engine.trace import Trace
 from zfscope.errors import InputError, NotFound
 from zfscope.images.geometry import Box
 from zfscope.images.normalise import input_colours, normalise
@@ -89,7 +89,7 @@ def prepare_run(context: Context, params: OccludeParams) -> OcclusionRun:
         raise NotFound(
             f"no map {params.map} in layer '{params.layer}'; allowed: 0 to {shape[0] - 1}", field="map"
         )
-    traced = trace(model.network, images_of(model, prepared.pixels[:1]))
+    traced = context.trace()
     scores = array(traced.outputs[model.spec.scores])[0]
     if params.map is None:
         (unit,) = strongest_units(traced, params.layer, 0, 1)

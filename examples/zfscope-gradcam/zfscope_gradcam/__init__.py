@@ -27,13 +27,11 @@ from zfscope.plugin import (
     default_layers,
     figure,
     heat_panel,
-    images_of,
     list_layers,
     photo_panel,
     picture,
     rounding,
     softmax,
-    trace,
 )
 
 _SIDE_PX = 400
@@ -95,7 +93,7 @@ class GradCam:
         layer = _layer_with_maps(model.network, params.layer)
         number = class_number(model, params.label, field="label") if params.label else None
         context.check_cancelled()
-        traced = trace(model.network, images_of(model, crop.pixels[:1]))
+        traced = context.trace()
         context.progress(0.4, None)
         context.check_cancelled()
         target = _target_of(model, traced, number)

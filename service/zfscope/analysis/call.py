@@ -9,7 +9,9 @@ from pydantic import BaseModel
 from zfscope.analysis.contract import Analysis, Context
 from zfscope.analysis.registry import Registry
 from zfscope.analysis.run import check_cost, check_photos, read_params, run, translate_errors, validate_result
+from zfscope.analysis.trace_cache import TraceCache
 from zfscope.answers.analysis import Analyzed, Size
+from zfscope.cancellation import interruptible
 from zfscope.images.limits import DecodeLimits
 from zfscope.images.preprocess import Prepared
 from zfscope.runtimes import LoadedModel
@@ -18,7 +20,6 @@ from zfscope.store import Model, ModelStore
 Partial = Callable[[], Analysis]
 # Called with the model, the fraction done (0..1) and, if available, a function that returns a partial result.
 Report = Callable[[Model, float, Partial | None], None]
-Prepare = Callable[[Model], Prepared]
 
 
 class AnalysisHost(Protocol):
@@ -44,9 +45,17 @@ class AnalysisHost(Protocol):
         """Maximum cost of an analysis in forward passes; None for no limit."""
         ...
 
+    @property
+    def trace_cache(self) -> TraceCache:
+        """Photos and traces that the analyses share."""
+        ...
+
     def load_model(self, name: str, version: int | None) -> LoadedModel:
         """Return a model and its runtime. Raises NotFound, DamagedModel or RuntimeUnavailable."""
         ...
+
+
+Prepare = Callable[[AnalysisHost, Model], Prepared]
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +119,8 @@ def analyze(
         call.admit(model, params)
     with translate_errors(registered, under=under):
         check_cost(analyzer, model, params, host.max_passes, photos=photos, under=under)
-    images = tuple(prepare(model) for prepare in call.photos.values())
+    with interruptible(check_cancelled):
+        images = tuple(prepare(host, model) for prepare in call.photos.values())
 
     def progress(fraction: float, partial: Partial | None = None) -> None:
         report(model, fraction, partial and (lambda: validate_result(context, partial())))
@@ -126,6 +136,7 @@ def analyze(
         noticed=model.warnings,
         check_cancelled=check_cancelled,
         progress=progress,
+        tracer=host.trace_cache.trace,
     )
     with translate_errors(registered, under=under):
         return AnalysisOutcome(model, images, run(analyzer, context, params))

@@ -42,6 +42,8 @@ from zfscope.store import Model, ModelStore
 if TYPE_CHECKING:
     import torch
 
+    from zfscope.engine.trace import Trace
+
 __all__ = [
     "API_VERSION",
     "Analysis",
@@ -55,6 +57,7 @@ __all__ = [
     "class_number",
     "images_of",
     "picture",
+    "trace_pixels",
 ]
 
 # Version of this contract; an analyzer declares the version that it implements.
@@ -72,6 +75,26 @@ def _nothing(*_: object) -> None:
     """Ignore progress and cancellation."""
 
 
+def images_of(model: Model, pixels: NDArray[np.float32]) -> "torch.Tensor":
+    """Convert crops, float32 (N, C, H, W), to a torch tensor of the network's dtype and device."""
+    import torch  # imported late: listing analyzers does not need torch
+
+    return torch.from_numpy(np.ascontiguousarray(pixels)).to(next(model.network.parameters()))
+
+
+def array(values: Any) -> NDArray[np.float32]:
+    """Convert a torch tensor to a float32 numpy array for an `Analysis`."""
+    result: NDArray[np.float32] = values.detach().float().cpu().numpy()
+    return result
+
+
+def trace_pixels(model: Model, pixels: NDArray[np.float32], until: str | None = None) -> "Trace":
+    """Trace crops, float32 (N, C, H, W), up to a layer (default: the last)."""
+    from zfscope.engine.trace import trace  # imported late, like torch
+
+    return trace(model.network, images_of(model, pixels), until=until)
+
+
 @dataclass(frozen=True, eq=False)
 class Context:
     """Inputs and callbacks of one analysis request.
@@ -80,7 +103,8 @@ class Context:
     for the model. pictures, tensors: whether the caller requested them; others need not be computed.
     store: the available models, for analyses of several models; None in tests without a store.
     limits: limits for images that the analyzer itself decodes, such as mask files among its parameters.
-    noticed: warnings about the model, added to those of the result.
+    noticed: warnings about the model, added to those of the result. tracer: source of traces for `trace`; in
+    a service and in `LocalClient`, the cache that all requests share.
 
     progress: reports the fraction done (0..1) and optionally a function that returns a partial result. The
     function is called before `progress` returns, in the same thread, so it may read arrays that change later.
@@ -101,6 +125,16 @@ class Context:
     limits: DecodeLimits = field(default_factory=environment_limits)
     noticed: tuple[Notice, ...] = ()
     check_cancelled: Callable[[], None] = _nothing
+    tracer: Callable[[Model, NDArray[np.float32], str | None], "Trace"] = trace_pixels
+
+    def trace(self, index: int = 0, *, until: str | None = None) -> "Trace":
+        """Return the trace of a photo's first crop: outputs and switches of all layers up to `until`.
+
+        until: last layer that is needed (default: the last of the network). Other requests use the same
+        trace, so it may contain later layers as well; never write to it. Raises NotFound for an unknown
+        layer.
+        """
+        return self.tracer(self.model, self.images[index].pixels[:1], until)
 
 
 class Analyzer(Protocol[ParamsT]):
@@ -152,16 +186,3 @@ class Analyzer(Protocol[ParamsT]):
         `parameters.label`.
         """
         ...
-
-
-def images_of(model: Model, pixels: NDArray[np.float32]) -> "torch.Tensor":
-    """Convert crops, float32 (N, C, H, W), to a torch tensor of the network's dtype and device."""
-    import torch  # imported late: listing analyzers does not need torch
-
-    return torch.from_numpy(np.ascontiguousarray(pixels)).to(next(model.network.parameters()))
-
-
-def array(values: Any) -> NDArray[np.float32]:
-    """Convert a torch tensor to a float32 numpy array for an `Analysis`."""
-    result: NDArray[np.float32] = values.detach().float().cpu().numpy()
-    return result

@@ -11,6 +11,7 @@ from typing import TypeVar
 import torch
 
 from zfscope.analysis.registry import load_analyzers
+from zfscope.analysis.trace_cache import trace_cache
 from zfscope.images.limits import DecodeLimits
 from zfscope.processors import usable_cpus
 from zfscope.runtimes import LoadedModel, Runtime, TorchServe, create_runtime
@@ -78,12 +79,15 @@ class Backend:
         self._metrics = metrics
         self._threads = settings.threads or usable_cpus()
         torch.set_num_threads(self._threads)
+        self.trace_cache = trace_cache(settings.trace_cache_bytes, observe=metrics.record_lookup)
+        metrics.track_cache(self.trace_cache)
         self.models = ModelCache(
             ModelStore(settings.store),
             self._runtime,
             default=settings.default_model,
             keep=settings.kept_models,
             device=settings.device,
+            unloaded=self.trace_cache.drop_model,
         )
         self.registry = load_analyzers(settings.analyzers)
         # readers: short calls, such as reading manifests and decoding photos. workers: analyses.

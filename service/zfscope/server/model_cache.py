@@ -30,8 +30,10 @@ class ModelCache:
         default: str = "",
         keep: int = 3,
         device: str = "cpu",
+        unloaded: Callable[[Model], object] = lambda _: None,
     ) -> None:
         """default: model for requests that name none; empty: the store's default. device: device of networks.
+        unloaded: called with each model that leaves the cache.
 
         Raises NotFound if the default model does not exist or the store is empty, InputError if the store has
         several models and no default, DamagedModel if the default is damaged, and RuntimeUnavailable if torch
@@ -45,6 +47,7 @@ class ModelCache:
         self._create_runtime = create_runtime
         self._max_models = keep
         self._device = device
+        self._unloaded = unloaded
         self._cached: OrderedDict[ModelKey, LoadedModel] = OrderedDict()
         self._lock = threading.Lock()
         self._load_lock = threading.Lock()
@@ -130,8 +133,10 @@ class ModelCache:
         with self._lock:
             self._cached[key] = loaded
             evictable = [cached for cached in self._cached if cached not in (key, self.default)]
-            for oldest in evictable[: max(0, len(self._cached) - self._max_models)]:
-                del self._cached[oldest]
+            excess = max(0, len(self._cached) - self._max_models)
+            removed = [self._cached.pop(oldest) for oldest in evictable[:excess]]
+        for each in removed:
+            self._unloaded(each.model)
         return loaded
 
 

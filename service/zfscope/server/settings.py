@@ -10,6 +10,7 @@ from typing import Annotated, Self
 from pydantic import (
     Field,
     NonNegativeFloat,
+    NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     SecretStr,
@@ -20,6 +21,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from zfscope.address import check_endpoint, parse_address
+from zfscope.analysis.trace_cache import DEFAULT_BYTES
 from zfscope.choices import DeviceName, RuntimeName
 from zfscope.errors import InputError
 from zfscope.images.limits import DecodeLimits
@@ -140,6 +142,11 @@ class Settings(BaseSettings):
     watch: bool = Field(default=False, description="Load new models and versions that appear in the store.")
     kept_models: PositiveInt = Field(
         default=3, description="Maximum number of models kept in memory, including the default model."
+    )
+    trace_cache_bytes: NonNegativeInt = Field(
+        default=DEFAULT_BYTES,
+        description="Memory for decoded photos and traces of recent requests, which later analyses of these "
+        "photos reuse, in bytes; 0: keep none.",
     )
     analyzers: tuple[str, ...] = Field(
         default=(),

@@ -1,6 +1,6 @@
 """Decoding and preparation of the images in requests."""
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,27 @@ class PreprocessedModel(Protocol):
         ...
 
 
+M_contra = TypeVar("M_contra", bound=PreprocessedModel, contravariant=True)
+
+
+class PrepareFile(Protocol[M_contra]):
+    """Function that decodes an image file and prepares it for a model."""
+
+    def __call__(
+        self, data: bytes, model: M_contra, *, limits: DecodeLimits, crops: Crops, field: str
+    ) -> Prepared:
+        """Return the photo and the network's input. Raises InputError, naming the field."""
+        ...
+
+
+def prepare_file(
+    data: bytes, model: PreprocessedModel, *, limits: DecodeLimits, crops: Crops, field: str
+) -> Prepared:
+    """Decode an image file and prepare it for a model."""
+    photo = decode_photo(data, limits=limits, field=field)
+    return prepare_photo(photo, model.preprocessing, crops=crops, mean_image=model.mean_image, field=field)
+
+
 class Pixels(NamedTuple):
     """Network input, float32 (N, C, H, W), with the photo's size (height, width) and warnings about it."""
 
@@ -40,23 +61,21 @@ class Pixels(NamedTuple):
 
 def image_from_wire(
     image: image_pb2.Image,
-    model: PreprocessedModel,
+    model: M_contra,
     *,
     limits: DecodeLimits,
     crops: Crops = "centre",
     field: str = "image",
+    prepare: PrepareFile[M_contra] = prepare_file,
 ) -> Prepared:
     """Decode an image and prepare it for a model; a tensor is taken as the network's input.
 
-    Raises InputError, naming the field, for a missing or invalid image or one over a limit.
+    prepare: decodes and prepares encoded files. Raises InputError, naming the field, for a missing or invalid
+    image or one over a limit.
     """
     content, scale = image.WhichOneof("content"), _scale_of(image, field)
     if content == "encoded":
-        field = f"{field}.encoded"
-        photo = decode_photo(image.encoded, limits=limits, field=field)
-        return prepare_photo(
-            photo, model.preprocessing, crops=crops, mean_image=model.mean_image, field=field
-        )
+        return prepare(image.encoded, model, limits=limits, crops=crops, field=f"{field}.encoded")
     if content == "tensor":
         field = f"{field}.tensor"
         tensor = tensor_from_wire(image.tensor, field=field)

@@ -39,7 +39,7 @@ def infer(
     scale = "normalised" if own else scale_of(request, sent)
     call = AnalysisCall(
         target.analyzer,
-        prepared_by_field(inputs_to_wire(sent, scale) if sent else {}, backend.image_limits),
+        prepared_by_field(inputs_to_wire(sent, scale) if sent else {}),
         parameters_of(request, analyzer),
         model=target.model,
         version=target.version,

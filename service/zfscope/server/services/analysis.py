@@ -83,7 +83,7 @@ def analyze(
 
     A partial result is computed only if the reader is waiting for it.
     """
-    call = untyped_call(request, backend.image_limits)
+    call = untyped_call(request)
     wanted = request.partial_results if request.HasField("partial_results") else True
     meter, partials = ProgressMeter(), PartialResults(wanted=wanted, pictures=call.pictures)
 

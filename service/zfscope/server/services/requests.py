@@ -1,18 +1,19 @@
 """Conversion between analysis requests and analyzer calls, and between outcomes and responses."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from google.protobuf import json_format
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from zfscope.analysis.call import AnalysisCall, AnalysisOutcome, Prepare, analyze
+from zfscope.analysis.call import AnalysisCall, AnalysisHost, AnalysisOutcome, Prepare, analyze
 from zfscope.answers import ARCHITECTURES, PROJECT
 from zfscope.answers.analysis import Size, TypedAnalysis, rename_fields
 from zfscope.answers.architectures import MAX_MODELS
 from zfscope.errors import InputError, TooMuchWork
-from zfscope.images.limits import DecodeLimits
+from zfscope.images.preprocess import Prepared
 from zfscope.results import Analysis
 from zfscope.server.backend import Backend
 from zfscope.server.deadline import CallCancellation
@@ -30,13 +31,13 @@ MAX_IMAGES = 4096
 _COMMON = frozenset({"model", "version", "image", "images", "pictures", "tensors"})
 
 
-def call_from_request(request: Any, limits: DecodeLimits, analyzer: str, **fields: Any) -> AnalysisCall:
+def call_from_request(request: Any, analyzer: str, **fields: Any) -> AnalysisCall:
     """Return the analyzer call of a request. fields: fields of the call that override the request's.
 
     Raises InputError with the request field for an invalid value.
     """
     call = {
-        "photos": _photos(request, limits),
+        "photos": _photos(request),
         "model": request.model,
         "version": version_of(request),
         "pictures": request.pictures if request.HasField("pictures") else True,
@@ -45,27 +46,27 @@ def call_from_request(request: Any, limits: DecodeLimits, analyzer: str, **field
     return AnalysisCall(analyzer, **{**call, **fields})
 
 
-def untyped_call(request: pb.AnalyzeRequest, limits: DecodeLimits) -> AnalysisCall:
+def untyped_call(request: pb.AnalyzeRequest) -> AnalysisCall:
     """Return the analyzer call of an Analyze request. Raises InputError for parameters that are not JSON."""
     try:
         parameters = json_format.MessageToDict(request.parameters)
     except (json_format.SerializeToJsonError, ValueError) as error:
         raise InputError(f"parameters are not valid JSON: {error}", field="parameters") from error
-    return call_from_request(request, limits, request.analyzer, parameters=parameters, under="parameters")
+    return call_from_request(request, request.analyzer, parameters=parameters, under="parameters")
 
 
-def typed_call(typed: TypedAnalysis[Any], request: Any, limits: DecodeLimits, max_units: int) -> AnalysisCall:
+def typed_call(typed: TypedAnalysis[Any], request: Any, max_units: int) -> AnalysisCall:
     """Return the analyzer call of a request to an analysis's dedicated RPC.
 
     max_units: maximum units per Project request. Raises InputError with the request field for an invalid
     value, and TooMuchWork for too many units.
     """
     if typed is ARCHITECTURES:
-        return _architectures_call(request, limits)
+        return _architectures_call(request)
     # Check the number of units before converting them: a million would take half a gigabyte.
     admit = _check_units(request, max_units) if typed is PROJECT else None
     parameters = to_values(request, leave_out=_COMMON)
-    return call_from_request(request, limits, typed.analyzer, parameters=parameters, admit=admit)
+    return call_from_request(request, typed.analyzer, parameters=parameters, admit=admit)
 
 
 def handle_typed(
@@ -73,7 +74,7 @@ def handle_typed(
 ) -> Message:
     """Handle a call of an analysis's dedicated RPC. Blocks."""
     with rename_fields(typed.field_of):
-        call = typed_call(typed, request, backend.image_limits, backend.settings.max_units)
+        call = typed_call(typed, request, backend.settings.max_units)
         outcome = analyze(backend, call, check_cancelled=cancel.check)
     response = pb.DESCRIPTOR.services_by_name["AnalysisService"].methods_by_name[typed.rpc].output_type
     return to_message(GetMessageClass(response), typed.assemble(outcome.analyzed, outcome.sizes))
@@ -102,20 +103,22 @@ def images_by_field(images: Sequence[image_pb2.Image]) -> dict[str, image_pb2.Im
     return {f"images[{index}]": image for index, image in enumerate(images)}
 
 
-def prepared_by_field(images: Mapping[str, image_pb2.Image], limits: DecodeLimits) -> dict[str, Prepare]:
+def prepared_by_field(images: Mapping[str, image_pb2.Image]) -> dict[str, Prepare]:
     """Return functions that decode photos and prepare them for a model, by request field."""
-
-    def prepare(image: image_pb2.Image, field: str) -> Prepare:
-        return lambda model: image_from_wire(image, model, limits=limits, field=field)
-
-    return {field: prepare(image, field) for field, image in images.items()}
+    return {field: partial(_prepare, image, field) for field, image in images.items()}
 
 
-def _photos(request: Any, limits: DecodeLimits) -> dict[str, Prepare]:
+def _prepare(image: image_pb2.Image, field: str, host: AnalysisHost, model: Model) -> Prepared:
+    return image_from_wire(
+        image, model, limits=host.image_limits, field=field, prepare=host.trace_cache.prepare
+    )
+
+
+def _photos(request: Any) -> dict[str, Prepare]:
     names = request.DESCRIPTOR.fields_by_name
     if "image" in names:
-        return prepared_by_field({"image": request.image}, limits)
-    return prepared_by_field(images_by_field(request.images), limits) if "images" in names else {}
+        return prepared_by_field({"image": request.image})
+    return prepared_by_field(images_by_field(request.images)) if "images" in names else {}
 
 
 def _check_units(request: pb.ProjectRequest, limit: int) -> Callable[[Model, Any], None]:
@@ -137,7 +140,7 @@ def _check_count(units: int, limit: int, *, field: str) -> None:
         raise TooMuchWork(f"{units} units; allowed: at most {limit} per request", field=field)
 
 
-def _architectures_call(request: pb.CompareArchitecturesRequest, limits: DecodeLimits) -> AnalysisCall:
+def _architectures_call(request: pb.CompareArchitecturesRequest) -> AnalysisCall:
     """Return the analyzer call of a CompareArchitectures request.
 
     The first model runs the analyzer; the others are its parameter. Raises InputError with the request field
@@ -151,7 +154,7 @@ def _architectures_call(request: pb.CompareArchitecturesRequest, limits: DecodeL
     first, *others = request.models
     return AnalysisCall(
         ARCHITECTURES.analyzer,
-        _photos(request, limits),
+        _photos(request),
         {"others": [reference_of(other) for other in others], "index": request.index},
         model=first.name,
         version=version_of(first),

@@ -6,19 +6,30 @@ No label value comes from a caller: methods and reasons are fixed, models are th
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from itertools import product
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from prometheus_client import CollectorRegistry, Counter, Histogram, PlatformCollector, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+)
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.exposition import start_http_server
 from prometheus_client.registry import Collector
 
+from zfscope.analysis.trace_cache import KINDS, TraceCache
 from zfscope.errors import InputError
 from zfscope.runtimes import MapMaxima, Runtime
 from zfscope.server.protos import METHODS_BY_PATH, Method
 from zfscope.server.telemetry.log import lines_lost
 from zfscope.server.telemetry.tracing import span
+from zfscope.shared_values import Lookup
 from zfscope.store import Model
 
 # Buckets of histograms, and labels of calls.
@@ -63,9 +74,20 @@ class Metrics:
             "model",
             "version",
         )
+        self._lookups = self._counter(
+            "zfscope_trace_cache_lookups",
+            "Lookups of photos, network inputs and traces in the trace cache.",
+            "kind",
+            "result",
+        )
+        self._cache_bytes = Gauge(
+            "zfscope_trace_cache_bytes", "Memory of the trace cache, in bytes.", registry=self.registry
+        )
         self.registry.register(_LogLines())
         for method in METHODS_BY_PATH.values():
             self._started.labels(*method)  # start at 0, or rate() would miss the first call
+        for kind, result in product(KINDS, get_args(Lookup)):
+            self._lookups.labels(kind, result)
 
     def record_start(self, method: Method) -> None:
         """Count a call that starts."""
@@ -87,6 +109,14 @@ class Metrics:
         self._passes.labels(model, version).inc(images)
         self._batch.labels(model, version).observe(images)
         self._forward.labels(model, version).observe(seconds)
+
+    def record_lookup(self, kind: str, result: Lookup) -> None:
+        """Count a lookup in the trace cache."""
+        self._lookups.labels(kind, result).inc()
+
+    def track_cache(self, cache: TraceCache) -> None:
+        """Report the memory of the trace cache."""
+        self._cache_bytes.set_function(lambda: cache.size_bytes)
 
     def _counter(self, name: str, description: str, *labels: str) -> Counter:
         return Counter(name, description, labels, registry=self.registry)
