@@ -14,6 +14,7 @@ from pydantic import (
     model_validator,
 )
 
+from zfscope.errors import InputError
 from zfscope.networks.lookup import layer_names
 from zfscope.networks.spec import NetworkSpec
 
@@ -68,6 +69,26 @@ def with_layers(params: SeveralLayers, spec: NetworkSpec, default: Sequence[str]
     named = params.layers
     layers = layer_names(spec, named) if named else tuple(dict.fromkeys(default))
     return params.model_copy(update={"layers": layers})
+
+
+class _HasTop(Protocol):
+    @property
+    def top(self) -> int: ...
+
+    @property
+    def layer(self) -> str: ...
+
+    @property
+    def model_fields_set(self) -> set[str]: ...
+
+
+def check_top(params: _HasTop, maps: int) -> None:
+    """Raise InputError if a `top` was set that exceeds the number of maps; the default may exceed it."""
+    if params.top > maps and "top" in params.model_fields_set:
+        raise InputError(
+            f"top is {params.top}; allowed: 1 to {maps} (layer '{params.layer}' has {maps} maps)",
+            field="top",
+        )
 
 
 class PhotoBox(Params):

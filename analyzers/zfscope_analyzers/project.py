@@ -30,7 +30,7 @@ from zfscope.networks.landmarks import default_layers
 from zfscope.networks.receptive import receptive_fields
 from zfscope.networks.spec import INPUT, NetworkSpec
 from zfscope.store import Model
-from zfscope_analyzers.params import Params, with_layer
+from zfscope_analyzers.params import Params, check_top, with_layer
 
 # Units projected between two checks for cancellation: enough for two threads.
 _BATCH_SIZE = 24
@@ -224,12 +224,7 @@ def _units(traced: Trace, params: ProjectParams) -> tuple[Unit, ...]:
         units = tuple(_unit(traced, params.layer, ref, index) for index, ref in enumerate(params.units))
         _check_distinct(units)
         return units
-    maps = traced.outputs[params.layer].shape[1]
-    if params.top > maps and "top" in params.model_fields_set:
-        raise InputError(
-            f"top is {params.top}; allowed: 1 to {maps} (layer '{params.layer}' has {maps} maps)",
-            field="top",
-        )
+    check_top(params, traced.outputs[params.layer].shape[1])
     return strongest_units(traced, params.layer, 0, params.top, rank=params.rank)
 
 

@@ -216,7 +216,7 @@ def test_invalid_masks_are_reported_in_one_line(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nothing", "photo"], "analyzer 'nothing' not found; available: compare-architectures, correspond"),
+        (["nothing", "photo"], "analyzer 'nothing' not found; available: activations, compare-architectures"),
         (["project", "photo", "--speed", "3"], "--speed is not known; allowed: --"),
         (["project", "photo", "--top", "0"], "top is 0"),
         (["project", "photo", "--layer", "conv9"], "layer 'conv9' not found; available: conv1"),

@@ -18,6 +18,7 @@ COMMANDS = sorted(typer.main.get_group(module.app).commands)
 
 def test_the_commands_are_the_documented_ones() -> None:
     assert COMMANDS == [
+        "activations",
         "analyze",
         "analyzers",
         "classify",

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from zfscope.engine import Maps, Seed, Trace, Unit, strongest_unit, strongest_units
-from zfscope.engine.seeds import activation, is_silent, seed_signal
+from zfscope.engine.seeds import activation, is_silent, ranked_maps, seed_signal
 from zfscope.errors import InputError, NotFound
 
 MAPS = torch.tensor(
@@ -43,6 +43,16 @@ def test_maps_are_ranked_by_their_sum_on_request() -> None:
 def test_strongest_units_are_those_of_the_given_image() -> None:
     traced = trace_of(MAPS, MAPS.flip(0))
     assert strongest_units(traced, "layer", 1, 1) == (Unit(1, 0, 1, 0),)
+
+
+def test_only_units_in_a_region_of_the_maps_count() -> None:
+    region = (slice(1, 2), slice(0, 2))
+    assert strongest_unit(trace_of(MAPS), "layer", 0, 1, region=region) == Unit(0, 1, y=1, x=0)
+    assert strongest_unit(trace_of(MAPS), "layer", 0, 0, region=(slice(0, 2), slice(1, 2))) == Unit(
+        0, 0, 0, 1
+    )
+    assert ranked_maps(trace_of(MAPS), "layer", 0, region=region) == (3, 0, 2, 1)
+    assert ranked_maps(trace_of(MAPS), "layer", 0, rank="sum", region=region) == (3, 2, 0, 1)
 
 
 def test_fully_connected_units_count_as_maps_of_one_position() -> None:

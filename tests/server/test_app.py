@@ -132,6 +132,7 @@ def test_reflection_lists_every_service_and_its_methods(channel: grpc.Channel) -
         "ListAnalyzers",
         "Analyze",
         "Project",
+        "Activations",
         "Occlude",
         "MeasureInvariance",
         "Correspond",

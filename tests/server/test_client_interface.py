@@ -35,6 +35,10 @@ CALLS: Mapping[str, Callable[[bytes], tuple[tuple[Any, ...], dict[str, Any]]]] =
         (photo,),
         {**TINY, "layer": "conv1", "units": [Unit(3, 1, 2), Unit(0)], "control": True, "tensors": True},
     ),
+    "activations": lambda photo: (
+        (photo,),
+        {**TINY, "layer": "conv5", "box": Box(15, 10, 30, 40), "top": 3, "rank": "sum", "tensors": True},
+    ),
     "occlude": lambda photo: (
         (photo,),
         {**TINY, "window": 8, "stride": 8, "classes": ["bee", "n2"], "layer": "conv5", "tensors": True},
@@ -69,6 +73,7 @@ METHODS = [
 ]
 ANALYSES = (
     "project",
+    "activations",
     "occlude",
     "measure_invariance",
     "correspond",
@@ -196,7 +201,7 @@ def test_reporting_progress_does_not_change_the_result(
         assert_same(call(*arguments, **options, progress=reports.append), expected, name)
         fractions = [report.fraction for report in reports]
         assert fractions == sorted(fractions)
-    assert reports or name in {"project", "compare_architectures"}
+    assert reports or name in {"project", "activations", "compare_architectures"}
 
 
 def test_every_client_reports_partial_results_on_request(
@@ -229,6 +234,8 @@ def test_every_client_reports_partial_results_on_request(
     [
         (lambda client, photo, **more: client.project(photo, layer="conv9", **more), NotFound, "layer"),
         (lambda client, photo, **more: client.occlude(photo, window=0, **more), InputError, "window"),
+        (lambda client, photo, **more: client.activations(photo, y=9, x=900, **more), InputError, "x"),
+        (lambda client, photo, **more: client.activations(photo, y=20, **more), InputError, "x"),
         (lambda client, _, **more: client.occlude(b"no photo", **more), InputError, "image.encoded"),
         (
             lambda client, photo, **more: client.compare_architectures(["tiny", "no"], [photo], **more),

@@ -123,6 +123,8 @@ def test_analyses_of_photos_name_the_layers_that_they_used(
     plain: dict[str, Any] = {"model": name, "pictures": False}
     projected = client.project(photos[0], top=2, **plain)
     assert {each.layer for each in projected.projections} == {known.last_convolution}
+    active = client.activations(photos[0], top=2, y=24, x=30, **plain)
+    assert active.layer == known.last_convolution
     box = Box(15, 15, 40, 40)
     compared = client.correspond(photos, {"part": [box, box]}, random=0, **plain)
     assert [row.layer for row in compared.rows] == list(

@@ -55,6 +55,10 @@ def seeds(photo: bytes) -> Mapping[str, list[Fields]]:
             {"image": image, "layer": "conv5", "top": 2, "control": True},
             {"image": image, "layer": "conv5", "units": [{"map": 1, "y": 2, "x": 3}], "tensors": True},
         ],
+        "Activations": [
+            {"image": image, "layer": "conv5", "y": 24, "x": 30, "top": 2, "rank": "RANK_SUM"},
+            {"image": image, "layer": "conv5", "maps": [1, 2], "box": box, "tensors": True},
+        ],
         "Occlude": [
             {"image": image, "layer": "relu5", "window": 8, "stride": 8},
             {"image": image, "layer": "relu5", "boxes": [box], "fill": "#808080", "classes": ["ant"]},

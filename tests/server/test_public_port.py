@@ -13,6 +13,7 @@ READ_ONLY_METHODS = {
         "ListAnalyzers",
         "Analyze",
         "Project",
+        "Activations",
         "Occlude",
         "MeasureInvariance",
         "Correspond",

@@ -5,6 +5,7 @@
 
 from typing import Any
 
+from zfscope.answers.activations import ACTIVATIONS, Activations, ActiveUnit
 from zfscope.answers.analysis import Analyzed, AnalyzerInfo, Progress, TypedAnalysis
 from zfscope.answers.architectures import ARCHITECTURES, Comparison
 from zfscope.answers.classification import Classification, ClassScore
@@ -24,6 +25,7 @@ from zfscope.answers.project import PROJECT, Projection, Projections, Unit
 from zfscope.answers.top_k import TOP_K, TopK, TopMap, TopRecord
 
 __all__ = [
+    "ACTIVATIONS",
     "ARCHITECTURES",
     "CORRESPOND",
     "EVOLVE",
@@ -33,6 +35,8 @@ __all__ = [
     "TOP_K",
     "TYPED",
     "Accuracy",
+    "Activations",
+    "ActiveUnit",
     "Analyzed",
     "AnalyzerInfo",
     "ClassChange",
@@ -69,6 +73,7 @@ __all__ = [
 
 # Analyses with a dedicated RPC.
 TYPED: tuple[TypedAnalysis[Any], ...] = (
+    ACTIVATIONS,
     ARCHITECTURES,
     CORRESPOND,
     EVOLVE,

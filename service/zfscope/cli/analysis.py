@@ -25,10 +25,10 @@ from zfscope.cli.output_folder import (
 from zfscope.cli.photos import expand_photos, is_single_photo, process_photos, read_photo
 
 if TYPE_CHECKING:
-    from zfscope.client import Analyzed, ClientMethods, Projections
+    from zfscope.client import Activations, Analyzed, ClientMethods, Projections
 
 
-A = TypeVar("A", bound="Analyzed | Projections")
+A = TypeVar("A", bound="Activations | Analyzed | Projections")
 # Options passed on to the client's call.
 _CALL_OPTIONS = ("model", "version", "tensors")
 # Paths of the written files, keyed by their names without the subject's prefix.

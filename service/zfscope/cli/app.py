@@ -31,6 +31,7 @@ _EXPECTED = (ZfscopeError, OSError, OutputLost)
 _SUMMARIES = {
     "classify": "Classify photos.",
     "project": "Project unit activations back to the pixels of a photo.",
+    "activations": "Show the strongest feature maps of a layer for a photo.",
     "analyzers": "List the installed analyzers with their package and cost.",
     "health": "Check whether a service accepts requests.",
     "top-k": "Show the photos in an index that activate each map most.",

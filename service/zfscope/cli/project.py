@@ -16,7 +16,7 @@ from zfscope.cli.streams import echo
 from zfscope.errors import InputError
 
 if TYPE_CHECKING:
-    from zfscope.client import Projection, Projections, Unit
+    from zfscope.client import Box, Projection, Projections, Unit
 
 _UNIT = re.compile(r"(\d{1,9})(?::(\d{1,9}):(\d{1,9}))?")
 # Files of a projection: the end of the name and the encoder, by field.
@@ -128,7 +128,12 @@ def as_object(result: "Projections", written: WrittenFiles) -> dict[str, Any]:
 def _show(result: "Projections", written: WrittenFiles, *, photo: Path) -> None:
     columns = {"unit": "left", "activation": "right", "receptive field": "left", "picture": "left"}
     rows = [
-        (_unit(item), f"{item.activation:.3f}", _box(item), Path(_path(item, "picture", written) or "").name)
+        (
+            _unit(item),
+            f"{item.activation:.3f}",
+            box_text(item.receptive_field),
+            Path(_path(item, "picture", written) or "").name,
+        )
         for item in result.projections
     ]
     print_table(f"{photo.name}, by {title_of(result.model, result.version)}", columns, rows)
@@ -141,8 +146,8 @@ def _unit(item: "Projection") -> str:
     return f"{item.layer} map {item.map}{position}"
 
 
-def _box(item: "Projection") -> str:
-    box = item.receptive_field
+def box_text(box: "Box") -> str:
+    """Return a box of the photo as text, in whole pixels."""
     return f"columns {box.x0:.0f} to {box.x1:.0f}, rows {box.y0:.0f} to {box.y1:.0f}"
 
 

@@ -10,6 +10,7 @@ from zfscope.client.files import File
 from zfscope.images.geometry import Box
 
 __all__ = [
+    "ActivationsOptions",
     "AnalysisOptions",
     "CallOptions",
     "CompareOptions",
@@ -51,6 +52,30 @@ class AnalysisOptions(CallOptions, total=False):
     tensors: bool
     progress: Callable[[Progress], None]
     partial_results: bool
+
+
+class ActivationsOptions(AnalysisOptions, total=False):
+    """Options of the analysis.
+
+    layer: Layer of the maps, such as conv1. Empty: the model's last convolution.
+    maps: Maps to show, in this order; empty: the `top` strongest. In a fully connected layer, the
+        numbers of units.
+    top: Number of maps, if `maps` is empty. Default: 9.
+    rank: Order of the maps: by their largest activation (max) or by their sum (sum). Default: 'max'.
+    y: Place in the photo, with `x`: of each map, only the unit counts whose receptive field is centred
+        nearest to it. Distance from the photo's upper edge, in its pixels.
+    x: Place in the photo, with `y`: distance from its left edge, in its pixels.
+    box: Box in photo pixels: only units whose receptive fields are centred in it count, or else the
+        nearest unit.
+    """
+
+    layer: str
+    maps: Sequence[int]
+    top: int
+    rank: str
+    y: float
+    x: float
+    box: Box
 
 
 class CompareOptions(AnalysisOptions, total=False):
@@ -227,7 +252,7 @@ class TopKOptions(AnalysisOptions, total=False):
 
 
 if TYPE_CHECKING:
-    from zfscope.answers import Analyzed, AnalyzerInfo, Classification, Comparison, Correspondence, Evolution, Invariance, ModelInfo, ModelSummary, Occlusion, Projections, TopK
+    from zfscope.answers import Activations, Analyzed, AnalyzerInfo, Classification, Comparison, Correspondence, Evolution, Invariance, ModelInfo, ModelSummary, Occlusion, Projections, TopK
     from zfscope.client.calls import AnalysisRequest, UnaryCall
     from zfscope.client.photos import Photo
 
@@ -255,6 +280,7 @@ if TYPE_CHECKING:
             self, model: str = "", version: int | None = None, **options: Unpack[CallOptions]
         ) -> tuple[AnalyzerInfo, ...]: ...
         async def project(self, photo: Photo, **options: Unpack[ProjectOptions]) -> Projections: ...
+        async def activations(self, photo: Photo, **options: Unpack[ActivationsOptions]) -> Activations: ...
         async def occlude(self, photo: Photo, **options: Unpack[OccludeOptions]) -> Occlusion: ...
         async def measure_invariance(self, photos: Sequence[Photo], **options: Unpack[InvarianceOptions]) -> Invariance: ...
         async def correspond(

@@ -6,6 +6,7 @@ from types import MappingProxyType, TracebackType
 from typing import Any, Protocol, Self, TypeVar, Unpack
 
 from zfscope.answers import (
+    ACTIVATIONS,
     ARCHITECTURES,
     CORRESPOND,
     EVOLVE,
@@ -13,6 +14,7 @@ from zfscope.answers import (
     OCCLUDE,
     PROJECT,
     TOP_K,
+    Activations,
     Analyzed,
     AnalyzerInfo,
     Classification,
@@ -42,6 +44,7 @@ from zfscope.client.calls import (
     untyped_request,
 )
 from zfscope.client.generated import (
+    ActivationsOptions,
     AnalysisOptions,
     CallOptions,
     CompareOptions,
@@ -119,6 +122,10 @@ class CommonMethods(Protocol):
     def project(self, photo: Photo, **options: Unpack[ProjectOptions]) -> Projections:
         """Project the activations of units of a layer back to input pixels (Sec 2.1)."""
         return self._run(lambda: photo_request(PROJECT, photo, options, ProjectOptions))
+
+    def activations(self, photo: Photo, **options: Unpack[ActivationsOptions]) -> Activations:
+        """Return the strongest feature maps of a layer, anywhere or at a place, and their units there."""
+        return self._run(lambda: photo_request(ACTIVATIONS, photo, options, ActivationsOptions))
 
     def occlude(self, photo: Photo, **options: Unpack[OccludeOptions]) -> Occlusion:
         """Occlude a photo window by window; measure classes and a feature map at each (Sec 4.2)."""

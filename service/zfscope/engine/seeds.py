@@ -14,6 +14,9 @@ from zfscope.rounding import rounding
 
 # How maps are ranked: by their strongest activation (the paper's Fig 2) or by the sum of their activations.
 Rank = Literal["max", "sum"]
+# Rows and columns of a feature map.
+Region = tuple[slice, slice]
+WHOLE_MAP: Region = (slice(None), slice(None))
 
 
 @dataclass(frozen=True)
@@ -40,21 +43,32 @@ class Maps:
 Seed = Unit | Maps
 
 
-def strongest_unit(trace: Trace, layer: str, image: int, map: int) -> Unit:
-    """Return the unit of a map with the largest activation; the first in row-major order on ties."""
+def strongest_unit(trace: Trace, layer: str, image: int, map: int, *, region: Region = WHOLE_MAP) -> Unit:
+    """Return the unit of a map with the largest activation; the first in row-major order on ties.
+
+    region: the part of the map to search, slices with step 1.
+    """
     activations = trace.maps(layer)[image, map]
-    position = int(_first_argmax(activations.flatten()))
-    return Unit(image, map, *divmod(position, activations.shape[1]))
+    top, left = (part.indices(size)[0] for part, size in zip(region, activations.shape, strict=True))
+    y, x = divmod(int(_first_argmax(activations[region].flatten())), activations[region].shape[1])
+    return Unit(image, map, top + y, left + x)
+
+
+def ranked_maps(
+    trace: Trace, layer: str, image: int, *, rank: Rank = "max", region: Region = WHOLE_MAP
+) -> tuple[int, ...]:
+    """Return all maps of a layer, strongest first; the first on ties. region: the part that counts."""
+    activations = trace.maps(layer)[image][:, *region].flatten(1)
+    scores = activations.amax(1) if rank == "max" else activations.sum(1)
+    return tuple(scores.sort(descending=True, stable=True).indices.tolist())
 
 
 def strongest_units(
     trace: Trace, layer: str, image: int, count: int, *, rank: Rank = "max"
 ) -> tuple[Unit, ...]:
     """Return the strongest unit of each of the `count` strongest maps, in descending order."""
-    activations = trace.maps(layer)[image].flatten(1)
-    scores = activations.amax(1) if rank == "max" else activations.sum(1)
-    ranked = scores.sort(descending=True, stable=True).indices[:count]
-    return tuple(strongest_unit(trace, layer, image, int(index)) for index in ranked)
+    ranked = ranked_maps(trace, layer, image, rank=rank)[:count]
+    return tuple(strongest_unit(trace, layer, image, number) for number in ranked)
 
 
 def activation(trace: Trace, layer: str, unit: Unit) -> float:

@@ -19,6 +19,7 @@ _PHOTO_PX = 400
 _PHOTO_HEIGHT_PX, _PHOTO_HEIGHT_IN_ROWS_PX = 480, 220
 _BADGE_TEXT_PX = 13
 _BADGE_HEIGHT_PX = 18
+_MIN_AREA_PX = 9
 # Opacity of the white over the area outside the network's crop.
 _OUTSIDE_WHITE = 0.55
 
@@ -55,8 +56,7 @@ def sheet(
 
 def _row(section: Section, photo: Rgb, geometry: Geometry, max_height_px: int) -> Image.Image:
     boxes = [panel.box for panel in section.panels]
-    size = {"width_px": _PHOTO_PX, "max_height_px": max_height_px}
-    picture = photo_with_boxes(photo, geometry, boxes, **size)
+    picture = photo_with_boxes(photo, geometry, boxes, width_px=_PHOTO_PX, max_height_px=max_height_px)
     left = _INNER_PX - picture.width - _GUTTER
     cell_px = (left - (COLUMNS - 1) * _GAP) // COLUMNS
     cells = [_panel_cell(panel, number, cell_px) for number, panel in enumerate(section.panels, 1)]
@@ -106,11 +106,19 @@ def badge(number: int) -> Image.Image:
 
 
 def photo_with_boxes(
-    photo: Rgb, geometry: Geometry, boxes: Sequence[Box], *, width_px: int, max_height_px: int
+    photo: Rgb,
+    geometry: Geometry,
+    boxes: Sequence[Box],
+    *,
+    width_px: int,
+    max_height_px: int,
+    numbered: bool = True,
+    area: Box | None = None,
 ) -> Image.Image:
-    """Return the photo, resized to fit, with numbered boxes, from 1.
+    """Return the photo, resized to fit, with boxes, numbered from 1 unless `numbered` is false.
 
-    boxes: in network pixels; they are clipped to the photo. The area outside the network's crop is paler.
+    boxes: in network pixels; they are clipped to the photo. area: a box, or a place as a box without area,
+    that is outlined in black. The area outside the network's crop is paler.
     """
     height, width = photo.shape[:2]
     geometry = geometry.resized((height, width))
@@ -119,7 +127,11 @@ def photo_with_boxes(
     picture = Image.fromarray(photo).resize(size, Image.Resampling.LANCZOS)
     picture = _paler_outside(picture, _scale_to_picture(geometry.region, factor, size))
     scaled_boxes = [_scale_to_picture(geometry.to_photo(box), factor, size) for box in boxes]
-    _draw_boxes(picture, scaled_boxes)
+    _draw_outlines(picture, scaled_boxes)
+    if area is not None:
+        _draw_area(picture, _scale_to_picture(geometry.to_photo(area), factor, size))
+    if numbered:
+        _draw_numbers(picture, scaled_boxes)
     return picture
 
 
@@ -130,18 +142,32 @@ def _paler_outside(picture: Image.Image, crop: Box) -> Image.Image:
     return pale
 
 
-def _draw_boxes(picture: Image.Image, scaled_boxes: Sequence[Box]) -> None:
-    """Draw the boxes and their numbers. All outlines come first, so that none crosses a number."""
-    pen = ImageDraw.Draw(picture)
+def _draw_outlines(picture: Image.Image, scaled_boxes: Sequence[Box]) -> None:
+    """Draw the boxes. All outlines are drawn before the numbers, so that none crosses a number."""
     for number, box in enumerate(scaled_boxes, 1):
-        x0, y0, x1, y1 = box.x0, box.y0, box.x1 - 1, box.y1 - 1
-        pen.rectangle((x0 - 1, y0 - 1, x1 + 1, y1 + 1), outline=layout.WHITE, width=4)
-        pen.rectangle((x0, y0, x1, y1), outline=layout.palette_colour(number - 1), width=2)
+        outline(picture, box, layout.palette_colour(number - 1))
+
+
+def _draw_numbers(picture: Image.Image, scaled_boxes: Sequence[Box]) -> None:
     taken: list[Box] = []
     for number, box in enumerate(scaled_boxes, 1):
         mark = badge(number)
         taken.append(_free_spot(box, mark.size, picture.size, taken))
         picture.paste(mark, (int(taken[-1].x0), int(taken[-1].y0)))
+
+
+def _draw_area(picture: Image.Image, box: Box) -> None:
+    """Outline an area in black, at least `_MIN_AREA_PX` wide and high."""
+    more_x, more_y = (max(0, (_MIN_AREA_PX - side) / 2) for side in (box.width, box.height))
+    outline(picture, Box(box.x0 - more_x, box.y0 - more_y, box.x1 + more_x, box.y1 + more_y), layout.INK)
+
+
+def outline(picture: Image.Image, box: Box, colour: layout.Colour) -> None:
+    """Draw the outline of a box into a picture, in a colour between white lines."""
+    pen = ImageDraw.Draw(picture)
+    x0, y0, x1, y1 = box.x0, box.y0, box.x1 - 1, box.y1 - 1
+    pen.rectangle((x0 - 1, y0 - 1, x1 + 1, y1 + 1), outline=layout.WHITE, width=4)
+    pen.rectangle((x0, y0, x1, y1), outline=colour, width=2)
 
 
 def _free_spot(box: Box, size: tuple[int, int], picture: tuple[int, int], taken: Sequence[Box]) -> Box:

@@ -82,7 +82,7 @@ def tiles(panel: Panel, size_px: int) -> tuple[Image.Image, ...]:
     if panel.control is not None:
         pictures.append(signed_to_rgb(panel.control))
     box = _visible_box(panel)
-    return tuple(_fit_square(crop_padded(picture, box), size_px) for picture in pictures)
+    return tuple(fit_square(crop_padded(picture, box), size_px) for picture in pictures)
 
 
 def projection_panel(panel: Panel, *, tile_px: int = _TILE_PX) -> Rendering:
@@ -105,7 +105,7 @@ def _visible_box(panel: Panel) -> Box:
     return whole_picture if panel.box.clip((height, width)) == whole_picture else panel.box
 
 
-def _fit_square(crop: Rgb, size_px: int) -> Image.Image:
+def fit_square(crop: Rgb, size_px: int) -> Image.Image:
     """Resize a crop to fit a square, centred on mid-grey.
 
     Bicubic, but strongly enlarged pixels stay squares, since interpolation would only show blur.

@@ -585,6 +585,242 @@ class Projection(_message.Message):
 Global___Projection: _TypeAlias = Projection  # noqa: Y015
 
 @_typing.final
+class ActivationsRequest(_message.Message):
+    """Feature maps to return, and the part of the photo that counts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    IMAGE_FIELD_NUMBER: _builtins.int
+    LAYER_FIELD_NUMBER: _builtins.int
+    MAPS_FIELD_NUMBER: _builtins.int
+    TOP_FIELD_NUMBER: _builtins.int
+    RANK_FIELD_NUMBER: _builtins.int
+    Y_FIELD_NUMBER: _builtins.int
+    X_FIELD_NUMBER: _builtins.int
+    BOX_FIELD_NUMBER: _builtins.int
+    PICTURES_FIELD_NUMBER: _builtins.int
+    TENSORS_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """The model's name. Empty means the service's default model."""
+    version: _builtins.int
+    """The model's version, 1 or more. Unset means the newest."""
+    layer: _builtins.str
+    """Layer of the maps; any layer that GetModel lists. Empty means the model's last convolution."""
+    top: _builtins.int
+    """Number of strongest maps to return, from 1 to the number of maps in the layer. Unset means 9, or all maps
+    of a layer with fewer. Must be unset if `maps` are given.
+    """
+    rank: Global___Rank.ValueType
+    """Ranking of the maps. Unset means by their largest activation."""
+    y: _builtins.float
+    """Row of a place, in pixels from the photo's upper edge, within the part of the photo that the network
+    sees. Set both `y` and `x` or neither: set means that only the unit of each map counts whose receptive
+    field is centred nearest to the place. Must be unset in a fully connected layer, like `box`.
+    """
+    x: _builtins.float
+    """Column of the place, in pixels from the photo's left edge. See `y`."""
+    pictures: _builtins.bool
+    """Whether to send pictures. Unset means yes."""
+    tensors: _builtins.bool
+    """Whether to send the maps as a tensor."""
+    @_builtins.property
+    def image(self) -> _image_pb2.Image:
+        """The photo. Unset is an error."""
+
+    @_builtins.property
+    def maps(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Maps to return, from 0 to the number of maps minus 1, without duplicates, at most 4096; in a fully
+        connected layer, the numbers of units. Empty means the `top` strongest.
+        """
+
+    @_builtins.property
+    def box(self) -> _image_pb2.Box:
+        """Part of the photo, in its pixels: only units whose receptive fields are centred in it count, or else the
+        unit nearest to its centre. Unset means all units, or the one at `y` and `x`, which must be unset if
+        `box` is set.
+        """
+
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        version: _builtins.int | None = ...,
+        image: _image_pb2.Image | None = ...,
+        layer: _builtins.str = ...,
+        maps: _abc.Iterable[_builtins.int] | None = ...,
+        top: _builtins.int | None = ...,
+        rank: Global___Rank.ValueType = ...,
+        y: _builtins.float | None = ...,
+        x: _builtins.float | None = ...,
+        box: _image_pb2.Box | None = ...,
+        pictures: _builtins.bool | None = ...,
+        tensors: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_pictures", b"_pictures", "_top", b"_top", "_version", b"_version", "_x", b"_x", "_y", b"_y", "box", b"box", "image", b"image", "pictures", b"pictures", "top", b"top", "version", b"version", "x", b"x", "y", b"y"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_pictures", b"_pictures", "_top", b"_top", "_version", b"_version", "_x", b"_x", "_y", b"_y", "box", b"box", "image", b"image", "layer", b"layer", "maps", b"maps", "model", b"model", "pictures", b"pictures", "rank", b"rank", "tensors", b"tensors", "top", b"top", "version", b"version", "x", b"x", "y", b"y"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__pictures: _TypeAlias = _typing.Literal["pictures"]  # noqa: Y015
+    _WhichOneofArgType__pictures: _TypeAlias = _typing.Literal["_pictures", b"_pictures"]  # noqa: Y015
+    _WhichOneofReturnType__top: _TypeAlias = _typing.Literal["top"]  # noqa: Y015
+    _WhichOneofArgType__top: _TypeAlias = _typing.Literal["_top", b"_top"]  # noqa: Y015
+    _WhichOneofReturnType__version: _TypeAlias = _typing.Literal["version"]  # noqa: Y015
+    _WhichOneofArgType__version: _TypeAlias = _typing.Literal["_version", b"_version"]  # noqa: Y015
+    _WhichOneofReturnType__x: _TypeAlias = _typing.Literal["x"]  # noqa: Y015
+    _WhichOneofArgType__x: _TypeAlias = _typing.Literal["_x", b"_x"]  # noqa: Y015
+    _WhichOneofReturnType__y: _TypeAlias = _typing.Literal["y"]  # noqa: Y015
+    _WhichOneofArgType__y: _TypeAlias = _typing.Literal["_y", b"_y"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__pictures) -> _WhichOneofReturnType__pictures | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__top) -> _WhichOneofReturnType__top | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__version) -> _WhichOneofReturnType__version | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__x) -> _WhichOneofReturnType__x | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__y) -> _WhichOneofReturnType__y | None: ...
+
+Global___ActivationsRequest: _TypeAlias = ActivationsRequest  # noqa: Y015
+
+@_typing.final
+class ActivationsResponse(_message.Message):
+    """The strongest unit of each map."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    LAYER_FIELD_NUMBER: _builtins.int
+    MAP_COUNT_FIELD_NUMBER: _builtins.int
+    UNITS_FIELD_NUMBER: _builtins.int
+    SHEET_FIELD_NUMBER: _builtins.int
+    PHOTO_FIELD_NUMBER: _builtins.int
+    MAPS_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """Name of the model that answered."""
+    version: _builtins.int
+    """Version of that model."""
+    layer: _builtins.str
+    """Layer of the maps."""
+    map_count: _builtins.int
+    """Number of maps in the layer, or of units if it is fully connected."""
+    @_builtins.property
+    def units(self) -> _containers.RepeatedCompositeFieldContainer[Global___ActiveUnit]:
+        """Maps in the order of `maps`, or strongest first."""
+
+    @_builtins.property
+    def sheet(self) -> _image_pb2.Picture:
+        """All maps on one sheet, next to the photo; the first 64 of more. Unset if pictures were not requested."""
+
+    @_builtins.property
+    def photo(self) -> _image_pb2.Size:
+        """Size of the photo after EXIF orientation: the coordinate frame of every receptive field."""
+
+    @_builtins.property
+    def maps(self) -> _tensor_pb2.Tensor:
+        """float32, (units, rows, columns), or (units,) for a fully connected layer: activations of the whole maps,
+        in the order of `units`. Unset unless tensors were requested.
+        """
+
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedCompositeFieldContainer[_warning_pb2.Warning]:
+        """Notices about assumptions made and content left out; at most 20, without duplicates."""
+
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        version: _builtins.int = ...,
+        layer: _builtins.str = ...,
+        map_count: _builtins.int = ...,
+        units: _abc.Iterable[Global___ActiveUnit] | None = ...,
+        sheet: _image_pb2.Picture | None = ...,
+        photo: _image_pb2.Size | None = ...,
+        maps: _tensor_pb2.Tensor | None = ...,
+        warnings: _abc.Iterable[_warning_pb2.Warning] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["maps", b"maps", "photo", b"photo", "sheet", b"sheet"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["layer", b"layer", "map_count", b"map_count", "maps", b"maps", "model", b"model", "photo", b"photo", "sheet", b"sheet", "units", b"units", "version", b"version", "warnings", b"warnings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ActivationsResponse: _TypeAlias = ActivationsResponse  # noqa: Y015
+
+@_typing.final
+class ActiveUnit(_message.Message):
+    """The strongest unit of a map. With a place or a box, `activation`, `total` and `rank` are those of the units
+    there.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MAP_FIELD_NUMBER: _builtins.int
+    Y_FIELD_NUMBER: _builtins.int
+    X_FIELD_NUMBER: _builtins.int
+    ACTIVATION_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    RANK_FIELD_NUMBER: _builtins.int
+    LABEL_FIELD_NUMBER: _builtins.int
+    RECEPTIVE_FIELD_FIELD_NUMBER: _builtins.int
+    PICTURE_FIELD_NUMBER: _builtins.int
+    map: _builtins.int
+    """Feature map, from 0; in a fully connected layer, the number of the unit."""
+    y: _builtins.int
+    """Row of the unit in its map, from 0. Unset in a fully connected layer."""
+    x: _builtins.int
+    """Column of the unit in its map, from 0. Unset in a fully connected layer."""
+    activation: _builtins.float
+    """Output of the unit for this photo, in the layer's own scale."""
+    total: _builtins.float
+    """Sum of the map's activations."""
+    rank: _builtins.int
+    """Rank of the map among all maps of the layer, from 0, the strongest."""
+    label: _builtins.str
+    """Class of a unit of the class scores. Empty for other layers."""
+    @_builtins.property
+    def receptive_field(self) -> _image_pb2.Box:
+        """Receptive field of the unit in pixels of the photo, clipped to the photo."""
+
+    @_builtins.property
+    def picture(self) -> _image_pb2.Picture:
+        """The whole map, as a tile. Unset if pictures were not requested, if maps of the layer are single units, as in
+        a fully connected layer, and after the first 64 maps.
+        """
+
+    def __init__(
+        self,
+        *,
+        map: _builtins.int = ...,
+        y: _builtins.int | None = ...,
+        x: _builtins.int | None = ...,
+        activation: _builtins.float = ...,
+        total: _builtins.float = ...,
+        rank: _builtins.int = ...,
+        label: _builtins.str = ...,
+        receptive_field: _image_pb2.Box | None = ...,
+        picture: _image_pb2.Picture | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_x", b"_x", "_y", b"_y", "picture", b"picture", "receptive_field", b"receptive_field", "x", b"x", "y", b"y"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_x", b"_x", "_y", b"_y", "activation", b"activation", "label", b"label", "map", b"map", "picture", b"picture", "rank", b"rank", "receptive_field", b"receptive_field", "total", b"total", "x", b"x", "y", b"y"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__x: _TypeAlias = _typing.Literal["x"]  # noqa: Y015
+    _WhichOneofArgType__x: _TypeAlias = _typing.Literal["_x", b"_x"]  # noqa: Y015
+    _WhichOneofReturnType__y: _TypeAlias = _typing.Literal["y"]  # noqa: Y015
+    _WhichOneofArgType__y: _TypeAlias = _typing.Literal["_y", b"_y"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__x) -> _WhichOneofReturnType__x | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__y) -> _WhichOneofReturnType__y | None: ...
+
+Global___ActiveUnit: _TypeAlias = ActiveUnit  # noqa: Y015
+
+@_typing.final
 class OccludeRequest(_message.Message):
     """Windows to occlude in a photo, and the classes and feature map to watch."""
 

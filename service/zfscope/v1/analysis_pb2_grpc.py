@@ -52,6 +52,11 @@ class AnalysisServiceStub:
                 request_serializer=zfscope_dot_v1_dot_analysis__pb2.ProjectRequest.SerializeToString,
                 response_deserializer=zfscope_dot_v1_dot_analysis__pb2.ProjectResponse.FromString,
                 _registered_method=True)
+        self.Activations = channel.unary_unary(
+                '/zfscope.v1.AnalysisService/Activations',
+                request_serializer=zfscope_dot_v1_dot_analysis__pb2.ActivationsRequest.SerializeToString,
+                response_deserializer=zfscope_dot_v1_dot_analysis__pb2.ActivationsResponse.FromString,
+                _registered_method=True)
         self.Occlude = channel.unary_unary(
                 '/zfscope.v1.AnalysisService/Occlude',
                 request_serializer=zfscope_dot_v1_dot_analysis__pb2.OccludeRequest.SerializeToString,
@@ -109,6 +114,13 @@ class AnalysisServiceServicer:
 
     def Project(self, request, context):
         """Projects the activations of single units back to the pixels that caused them (deconvnet).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Activations(self, request, context):
+        """Returns the strongest feature maps of a layer for a photo, anywhere or at a place, as numbers and pictures.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -181,6 +193,11 @@ def add_AnalysisServiceServicer_to_server(servicer, server):
                     servicer.Project,
                     request_deserializer=zfscope_dot_v1_dot_analysis__pb2.ProjectRequest.FromString,
                     response_serializer=zfscope_dot_v1_dot_analysis__pb2.ProjectResponse.SerializeToString,
+            ),
+            'Activations': grpc.unary_unary_rpc_method_handler(
+                    servicer.Activations,
+                    request_deserializer=zfscope_dot_v1_dot_analysis__pb2.ActivationsRequest.FromString,
+                    response_serializer=zfscope_dot_v1_dot_analysis__pb2.ActivationsResponse.SerializeToString,
             ),
             'Occlude': grpc.unary_unary_rpc_method_handler(
                     servicer.Occlude,
@@ -297,6 +314,33 @@ class AnalysisService:
             '/zfscope.v1.AnalysisService/Project',
             zfscope_dot_v1_dot_analysis__pb2.ProjectRequest.SerializeToString,
             zfscope_dot_v1_dot_analysis__pb2.ProjectResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Activations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/zfscope.v1.AnalysisService/Activations',
+            zfscope_dot_v1_dot_analysis__pb2.ActivationsRequest.SerializeToString,
+            zfscope_dot_v1_dot_analysis__pb2.ActivationsResponse.FromString,
             options,
             channel_credentials,
             insecure,

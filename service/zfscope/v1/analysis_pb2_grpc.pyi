@@ -46,6 +46,8 @@ class AnalysisServiceStub:
     """
     Project: _grpc.UnaryUnaryMultiCallable[_analysis_pb2.ProjectRequest, _analysis_pb2.ProjectResponse]
     """Projects the activations of single units back to the pixels that caused them (deconvnet)."""
+    Activations: _grpc.UnaryUnaryMultiCallable[_analysis_pb2.ActivationsRequest, _analysis_pb2.ActivationsResponse]
+    """Returns the strongest feature maps of a layer for a photo, anywhere or at a place, as numbers and pictures."""
     Occlude: _grpc.UnaryUnaryMultiCallable[_analysis_pb2.OccludeRequest, _analysis_pb2.OccludeResponse]
     """Measures how class scores and a feature map change while windows of the photo are occluded. Analyze, as
     "occlude", also reports progress and a partial map.
@@ -91,6 +93,8 @@ class AnalysisServiceAsyncStub(AnalysisServiceStub):
     """
     Project: _aio.UnaryUnaryMultiCallable[_analysis_pb2.ProjectRequest, _analysis_pb2.ProjectResponse]  # type: ignore[assignment]
     """Projects the activations of single units back to the pixels that caused them (deconvnet)."""
+    Activations: _aio.UnaryUnaryMultiCallable[_analysis_pb2.ActivationsRequest, _analysis_pb2.ActivationsResponse]  # type: ignore[assignment]
+    """Returns the strongest feature maps of a layer for a photo, anywhere or at a place, as numbers and pictures."""
     Occlude: _aio.UnaryUnaryMultiCallable[_analysis_pb2.OccludeRequest, _analysis_pb2.OccludeResponse]  # type: ignore[assignment]
     """Measures how class scores and a feature map change while windows of the photo are occluded. Analyze, as
     "occlude", also reports progress and a partial map.
@@ -151,6 +155,14 @@ class AnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_analysis_pb2.ProjectResponse, _abc.Awaitable[_analysis_pb2.ProjectResponse]]:
         """Projects the activations of single units back to the pixels that caused them (deconvnet)."""
+
+    @_abc_1.abstractmethod
+    def Activations(
+        self,
+        request: _analysis_pb2.ActivationsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_analysis_pb2.ActivationsResponse, _abc.Awaitable[_analysis_pb2.ActivationsResponse]]:
+        """Returns the strongest feature maps of a layer for a photo, anywhere or at a place, as numbers and pictures."""
 
     @_abc_1.abstractmethod
     def Occlude(

@@ -175,7 +175,7 @@ def test_an_analyzer_without_photos_has_no_inputs(stub: GRPCInferenceServiceStub
     ("name", "message"),
     [
         ("huge", "model: model 'huge' not found; available: other, tiny"),
-        ("tiny/guess", "analyzer 'guess' not found; available: compare-architectures, correspond"),
+        ("tiny/guess", "analyzer 'guess' not found; available: activations, compare-architectures"),
     ],
 )
 def test_unknown_models_and_analyzers_are_not_found(

@@ -38,6 +38,7 @@ def animation() -> bytes:
 CALLS: dict[str, tuple[str, Callable[[Client, bytes], Any]]] = {
     "classify": ("image", lambda client, photo: client.classify(photo)),
     "project": ("image", lambda client, photo: client.project(photo, top=1)),
+    "activations": ("image", lambda client, photo: client.activations(photo, top=1)),
     "occlude": ("image", lambda client, photo: client.occlude(photo, window=32, stride=32)),
     "invariance": (
         "images[0]",
