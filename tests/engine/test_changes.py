@@ -18,6 +18,7 @@ from zfscope.engine.occlusion import BUDGET_BYTES, recomputes_little
 from zfscope.engine.signal import Signal
 from zfscope.networks import Network, NetworkSpec, build
 from zfscope.networks.layers import Activation, AvgPool, Conv, Multiply
+from zfscope.networks.squeezenet import squeezenet
 from zfscope.networks.windows import Padding
 
 CPU = torch.device("cpu")
@@ -92,3 +93,14 @@ def test_recomputing_costs_more_than_whole_passes_where_all_layers_depend_on_the
     for middle, expected in (((), True), (gate, False)):
         spec = NetworkSpec(name="net", input_size=32, layers=(first, *middle, *later))
         assert recomputes_little(build(spec), changes, {"conv4"}) is expected
+
+
+@pytest.mark.parametrize(("window", "stride"), [(32, 8), (13, 13)])
+def test_recomputing_costs_less_for_squeezenet(window: int, stride: int) -> None:
+    """Measured on two cores: half of the time of whole passes."""
+    network = build(squeezenet())
+    starts = torch.arange(0, network.spec.input_size - window + 1, stride)
+    origins = torch.cartesian_prod(starts, starts)
+    pixels = torch.zeros(1, 3, window, window).expand(len(origins), -1, -1, -1)
+    changes = Signal(pixels, torch.zeros(len(origins), dtype=torch.int64), origins)
+    assert recomputes_little(network, changes, {network.spec.scores})

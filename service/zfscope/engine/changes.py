@@ -15,10 +15,12 @@ from zfscope.networks.spec import INPUT
 CHUNK_WORK: Mapping[str, float] = {"cpu": 6e9, "cuda": 5e11}
 
 # Costs of a multiply-add and of a value, in multiply-adds of ONNX Runtime. Recomputing copies the inputs
-# around each change and runs each layer by itself; ONNX Runtime fuses layers. Fitted to MobileNetV2
-# and ResNet-50, of which whole passes take 0.8 of the time of recomputing, on two cores.
-RECOMPUTED_COSTS = (2.4, 140.0)
-WHOLE_COSTS = (1.0, 15.0)
+# around each change and runs each layer by itself; ONNX Runtime fuses layers. Fitted so that the faster of
+# both is chosen, which was measured on two cores. Recomputing, relative to whole passes, with windows of 32
+# and of 13 pixels: ZFNet 0.2, SqueezeNet 0.5 and 0.4, ResNet-18 0.6 and 0.5, ResNet-50 1.2 and 1.1,
+# MobileNetV2 1.6, DenseNet-121 3, EfficientNet-B0 at least 3.
+RECOMPUTED_COSTS = (2.05, 600.0)
+WHOLE_COSTS = (1.0, 75.0)
 
 # Groups for fully connected layers may have this many times the work of a chunk: the weights of these layers
 # are large and should be read once for many windows.
