@@ -12,7 +12,8 @@ from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, num
 from zfscope.engine.trace import Trace, trace
 from zfscope.networks import Network
 from zfscope.networks.network import network_with_weights
-from zfscope.store.importing.onnx.normalise import fix_input, import_onnxruntime, normalise, to_float32
+from zfscope.ort import import_onnxruntime
+from zfscope.store.importing.onnx.normalise import fix_input, normalise, to_float32
 from zfscope.store.importing.onnx.reader import GraphReading, read_graph
 from zfscope.store.importing.onnx.verify import verify
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from zfscope.networks.spec import INPUT, NetworkSpec
 from zfscope.processors import usable_cpus
 from zfscope.runtimes.onnx.cache import layers_graph, maxima_graph, model_graph
-from zfscope.runtimes.onnx.session import import_onnxruntime, open_session
+from zfscope.runtimes.onnx.session import onnxruntime_for, open_session
 from zfscope.runtimes.protocol import MapMaxima, check_call, check_images, from_arrays, runtime_title
 from zfscope.store.store import Model
 
@@ -37,7 +37,7 @@ class OnnxRuntime:
         hence rounded. Raises RuntimeUnavailable if ONNX Runtime is not installed or was built without support
         for the device; if the device cannot be used, the first pass raises it.
         """
-        import_onnxruntime(device)
+        onnxruntime_for(device)
         self._model: Model | None = model
         self._spec, self._cache, self._device = model.spec, cache, device
         self._threads = threads or usable_cpus()

@@ -1,12 +1,12 @@
 """ONNX Runtime sessions, with tuned settings and without silent fallback to the CPU."""
 
-import os
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
 from zfscope.errors import RuntimeUnavailable
+from zfscope.ort import import_onnxruntime
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 # By default, CUDA rounds inputs to 10 bits (TF32), so that scores would differ from those of the CPU.
@@ -15,16 +15,14 @@ _OPTIONS = {"cpu": {}, "cuda": {"use_tf32": "0"}}
 _SPIN_US = "1000"
 
 
-def import_onnxruntime(device: str) -> Any:
-    """Import ONNX Runtime, which has no type annotations.
+def onnxruntime_for(device: str) -> Any:
+    """Return the module of ONNX Runtime.
 
     Raises RuntimeUnavailable if it is not installed or was built without support for the device, `cpu` or
     `cuda`.
     """
-    # Telemetry would store an identifier of the machine in the user's cache, and may report usage.
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
-        import onnxruntime
+        onnxruntime = import_onnxruntime()
     except ImportError as error:
         raise RuntimeUnavailable(
             "runtime 'onnx' requires ONNX Runtime: pip install 'zfscope[cpu]' or 'zfscope[gpu]'"
@@ -40,9 +38,9 @@ def open_session(graph: Path | bytes, *, threads: int, device: str, keep_memory:
 
     keep_memory: keep the memory of a pass for the next one, instead of requesting fresh pages from the system
     for each pass. For ZFNet with eight images, this takes 85 MB and saves an eighth of the time. Raises
-    RuntimeUnavailable like `import_onnxruntime`, and if the device cannot be used.
+    RuntimeUnavailable like `onnxruntime_for`, and if the device cannot be used.
     """
-    onnxruntime, provider = import_onnxruntime(device), _PROVIDERS[device]
+    onnxruntime, provider = onnxruntime_for(device), _PROVIDERS[device]
     if device == "cuda":
         _load_cuda(onnxruntime)
     options = onnxruntime.SessionOptions()

@@ -1,6 +1,5 @@
 """Simplifying a graph by ONNX Runtime: constants folded, batch normalisation and padding fused."""
 
-import os
 import re
 import tempfile
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import AttributeProto, GraphProto, ModelProto, TensorProto, ValueInfoProto, numpy_helper
 
+from zfscope.ort import import_onnxruntime
 from zfscope.store.importing.onnx.patterns import merge_concatenations
 from zfscope.store.importing.onnx.protobuf import check_control_flow, graphs, tensors
 
@@ -128,14 +128,6 @@ def run(model: ModelProto, image: NDArray[np.float32], outputs: list[str]) -> Ma
         return dict(zip(outputs, session.run(outputs, feeds), strict=True))
     except Exception as error:  # as in `_session`
         raise _failure("ONNX Runtime cannot run the graph", error) from error
-
-
-def import_onnxruntime() -> Any:
-    """Import ONNX Runtime, without telemetry."""
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    import onnxruntime
-
-    return onnxruntime
 
 
 def _options(onnxruntime: Any) -> Any:
