@@ -20,7 +20,7 @@ from tests.support.imported_networks import (
     without_classes,
 )
 from tests.training.conftest import QUIET, write_photos
-from zfscope.errors import InputError
+from zfscope.errors import InputError, ZfscopeError
 from zfscope.images.preprocess import Preprocessing
 from zfscope.networks import NetworkSpec, build
 from zfscope.networks.layers import Flatten, Linear
@@ -30,7 +30,7 @@ from zfscope.training.recipe import load_recipe
 from zfscope.training.run import TrainingCallbacks
 from zfscope.training.session import TrainingSession
 from zfscope.training.settings import TrainingSettings
-from zfscope.training.start import initial_network, training_start
+from zfscope.training.start import TrainingStart, initial_network, training_start
 
 GREY = Preprocessing(short_side=36, centre=36, crop=SIZE, channels="grey", mean=(60.0,), std=(30,))
 RECIPE = """
@@ -129,6 +129,35 @@ def test_training_starts_from_all_weights_but_the_class_scores(
     assert 0 < state["fc.weight"].std() < 0.03
     assert not state["fc.bias"].any()
     assert all(parameter.requires_grad for parameter in initial_network(start, settings, recipe).parameters())
+
+
+def test_initial_deviations_are_given_by_names_and_unique_suffixes(
+    tuning: Callable[..., TrainingSettings], tmp_path: Path
+) -> None:
+    settings = replace(tuning(add_model(tmp_path / "store", residual())), source=None)
+    deviations = {"conv2": 1e-3, "*": 10.0, "fc": 1e-6}
+    recipe = load_recipe("modern").model_copy(update={"initial_deviation": deviations})
+    filters = initial_network(TrainingStart(residual(), COLOURS), settings, recipe).filters
+    assert 0 < filters["block.conv2"].weight.abs().max() < 1e-2
+    assert 0 < filters["fc"].weight.abs().max() < 1e-5
+    assert filters["stem.conv"].weight.abs().max() > 1
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("conv9",), r"layer 'conv9' not found; available: stem\.conv, .*"),
+        (("conv2", "block.conv2"), r"layer 'block\.conv2' is named more than once"),
+    ],
+)
+def test_initial_deviations_of_unknown_and_repeated_layers_are_rejected(
+    tuning: Callable[..., TrainingSettings], tmp_path: Path, names: tuple[str, ...], message: str
+) -> None:
+    settings = replace(tuning(add_model(tmp_path / "store", residual())), source=None)
+    recipe = load_recipe("modern").model_copy(update={"initial_deviation": dict.fromkeys(names, 0.1)})
+    with pytest.raises(ZfscopeError, match=message) as caught:
+        initial_network(TrainingStart(residual(), COLOURS), settings, recipe)
+    assert caught.value.field.startswith("recipe.initial_deviation[")
 
 
 def test_new_layers_learn_faster_and_weights_per_map_do_not_decay() -> None:

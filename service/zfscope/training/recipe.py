@@ -46,6 +46,8 @@ class Recipe(BaseModel):
     centre_filters: subtract the mean of convolutional filters, except the first layer's, after each step.
     bias_rate: learning rate of biases, as a multiple of that of weights. new_layer_rate: learning rate of the
     new class scores of a tuned model, as a multiple of that of its other layers.
+    initial_deviation: standard deviation of initial weights, by name or unique suffix of a layer; "*": of all
+    other layers.
     mean: subtract the pixelwise mean of all training photos (`image`, Sec 3), or ImageNet's mean colour
     (`channels`); `model`: fine-tune a model with its own preprocessing.
     """

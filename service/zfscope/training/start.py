@@ -9,6 +9,7 @@ from zfscope.images.preprocess import Preprocessing
 from zfscope.images.presets import PRESETS
 from zfscope.networks import NETWORKS
 from zfscope.networks.head import replace_head
+from zfscope.networks.lookup import layer_names
 from zfscope.networks.network import Network, initialise
 from zfscope.networks.resize import resized_shapes
 from zfscope.networks.spec import NetworkSpec
@@ -70,14 +71,18 @@ def _start(settings: TrainingSettings, recipe: Recipe, classes: int) -> Training
 
 
 def initial_network(start: TrainingStart, settings: TrainingSettings, recipe: Recipe) -> Network:
-    """Return the network with its initial weights. Raises InputError if it does not fit into memory."""
+    """Return the network with its initial weights.
+
+    Raises InputError if it does not fit into memory, and like `layer_names` for the layers in the recipe.
+    """
+    deviations = _deviations(start.spec, recipe)
     try:
         network = Network(start.spec)
     except (RuntimeError, MemoryError) as error:  # torch's allocator raises the former
         message = f"the network does not fit into memory with --hidden {settings.hidden}: {error}"
         raise InputError(" ".join(message.split()), field="hidden") from error
     generator = torch.Generator().manual_seed(settings.seed)
-    initialise(network, recipe.initial_deviation, generator=generator)
+    initialise(network, deviations, generator=generator)
     if start.source is not None:
         taken = {
             name: torch.from_numpy(array)
@@ -87,6 +92,14 @@ def initial_network(start: TrainingStart, settings: TrainingSettings, recipe: Re
         network.layers.load_state_dict({**network.layers.state_dict(), **taken})
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stub
     return network.to(settings.device)
+
+
+def _deviations(spec: NetworkSpec, recipe: Recipe) -> dict[str, float]:
+    """Return the recipe's initial deviations by full names of layers, and by "*"."""
+    named = {name: value for name, value in recipe.initial_deviation.items() if name != "*"}
+    others = {name: value for name, value in recipe.initial_deviation.items() if name == "*"}
+    names = layer_names(spec, tuple(named), field="recipe.initial_deviation")
+    return dict(zip(names, named.values(), strict=True)) | others
 
 
 def _check_mean(settings: TrainingSettings, recipe: Recipe) -> None:
