@@ -87,7 +87,7 @@ def walk(tmp_path_factory: pytest.TempPathFactory) -> Walk:
         path = walk.photos / CLASSES[number % 2] / f"{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(drawn).resize((60, 48), Image.Resampling.BICUBIC).save(path)
-    (root / "labels.txt").write_text("ant the ant\nbee the bee\n")
+    (root / "labels.txt").write_text("ant\tthe ant\nbee\tthe bee\n")
     for version in (1, 2):
         options = ["--preprocessing", "torchvision", "--labels", root / "labels.txt", "--version", version]
         walk.run("models", "import", walk.file, "--name", "mine", *options)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zfscope.cli.labels import check_order, read_labels
+from zfscope.cli.labels import check_order, read_class_names, read_labels
 from zfscope.errors import InputError
 
 EXPECTED = {"n01": "red bus", "n02": "cat"}
@@ -122,3 +122,56 @@ def test_other_numeric_ids_out_of_order_cause_a_warning(tmp_path: Path) -> None:
     assert "numeric ids are not in ascending order" in check_order(
         tmp_path, dict.fromkeys(["7", "3", "5"], "a")
     )
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("great white shark", "tench", "American robin"),
+        ("ant", "bee"),
+        ("tench, Tinca tinca", "potter's wheel", "Band Aid"),
+        ("707-320", "727-200"),
+        ("0", "1", "2"),
+        ("3 wheeler", "two seater"),
+        ("label 0", "label 1"),
+    ],
+)
+def test_a_list_of_names_has_the_names_as_ids(tmp_path: Path, names: tuple[str, ...]) -> None:
+    (tmp_path / "labels").write_text("# classes\n\n" + "\r\n".join(f" {name} " for name in names))
+    assert list(read_class_names(tmp_path / "labels").items()) == [(name, name) for name in names]
+
+
+def test_a_list_with_a_name_twice_has_class_numbers_as_ids(tmp_path: Path) -> None:
+    (tmp_path / "labels").write_text("crane\nblack swan\ncrane\n")
+    assert read_class_names(tmp_path / "labels") == {"0": "crane", "1": "black swan", "2": "crane"}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("n01 red bus\nn02 cat\n", EXPECTED),
+        ("0 red bus\n1 cat\n", {"0": "red bus", "1": "cat"}),
+        ("ant\tred bus\nbee\tcat\n", {"ant": "red bus", "bee": "cat"}),
+    ],
+)
+def test_a_file_with_ids_is_read_with_its_ids(tmp_path: Path, text: str, expected: dict[str, str]) -> None:
+    (tmp_path / "labels").write_text(text)
+    assert read_class_names(tmp_path / "labels") == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("n01 a\nn02\n", r"line 2: 'n02' has no name"),
+        ("n01,red bus\nn02,cat", r"'n01,red' contains ','"),
+        ("n01,tench\nn02,goldfish", r"line 1: 'n01,tench' has no name"),
+        ('["tench", "goldfish"]', r"looks like JSON"),
+        ('{"0": "tench"}', r"looks like JSON"),
+        ("ant\tred bus\nbee\n", r"line 2: 'bee' has no name"),
+        ("# nothing\n", r"is empty"),
+    ],
+)
+def test_an_invalid_file_is_not_read_as_a_list_of_names(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "labels").write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_class_names(tmp_path / "labels")

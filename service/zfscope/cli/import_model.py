@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from zfscope.cli import options as opt
-from zfscope.cli.labels import check_order, read_labels
+from zfscope.cli.labels import check_order, read_class_names
 from zfscope.cli.output import print_json, print_warnings, warnings_json
 from zfscope.cli.streams import echo
 
@@ -24,7 +24,9 @@ def import_model(
     ] = 1,
     labels: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="File with one class (id, name) per line, in score order."),
+        typer.Option(
+            metavar="FILE", help="File with one class per line, in score order: a name, or an id and a name."
+        ),
     ] = None,
     preprocessing: Annotated[
         str,
@@ -102,7 +104,7 @@ def import_model(
     from zfscope.store.write import check_available
 
     check_available(store, name, version)
-    names = read_labels(labels) if labels else None
+    names = read_class_names(labels) if labels else None
     out_of_order = check_order(labels, names) if labels and names else ""
     with Console(stderr=True).status(f"reading {file.name}"):  # shown on terminals only
         reading = read_onnx(file, name=name, size=size, output=output)

@@ -1,7 +1,7 @@
 """Reader for files of class names."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -30,6 +30,21 @@ def read_labels(path: Path) -> dict[str, str]:
     return names
 
 
+def read_class_names(path: Path) -> dict[str, str]:
+    """Read class names, keyed by class id, from a file with ids as for `read_labels`, or with names only.
+
+    A file has ids if a line contains a TAB, or if the first word of every line contains a digit and more
+    words follow. Without ids, the names are the ids; if a name appears twice, the class numbers are. Raises
+    InputError like `read_labels`.
+    """
+    names = [line.strip() for _, line in _lines(path)]
+    if not names or _have_ids(names):
+        return read_labels(path)
+    if len(set(names)) == len(names):
+        return {name: name for name in names}
+    return {str(number): name for number, name in enumerate(names)}
+
+
 def check_order(path: Path, names: Mapping[str, str]) -> str:
     """Return a warning if numeric ids are out of order; empty otherwise.
 
@@ -52,19 +67,34 @@ def check_order(path: Path, names: Mapping[str, str]) -> str:
     )
 
 
-def _named(path: Path) -> Iterator[tuple[int, str, str]]:
-    """Yield line number, id and name of each line that is neither blank nor a comment."""
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield number and text of each line that is neither blank nor a comment."""
     for number, marked in enumerate(_text(path).split("\n"), 1):
         line = marked.removeprefix(BYTE_ORDER_MARK)
         if line.strip() and not is_comment(line):
-            folder, tab, name = line.partition("\t")
-            ends_with_tab = bool(tab and folder.strip())
-            if not ends_with_tab:
-                folder, name = [*line.split(maxsplit=1), ""][:2]
-            folder, name = folder.strip(), name.strip()
-            if fault := _fault(folder, name, ends_with_tab=ends_with_tab):
-                raise InputError(f"labels '{path}', line {number}: {fault}", field="labels")
-            yield number, folder, name
+            yield number, line
+
+
+def _have_ids(lines: Sequence[str]) -> bool:
+    """Return whether lines begin with class ids; also for JSON and CSV, which `read_labels` rejects."""
+    if any("\t" in line for line in lines) or lines[0].startswith(("{", "[")):
+        return True
+    words = [line.split(maxsplit=1) for line in lines]
+    continued = any(len(parts) > 1 or _SEPARATORS.search(parts[0]) for parts in words)
+    return continued and all(re.search(r"\d", parts[0]) for parts in words)
+
+
+def _named(path: Path) -> Iterator[tuple[int, str, str]]:
+    """Yield number, id and name of each line."""
+    for number, line in _lines(path):
+        folder, tab, name = line.partition("\t")
+        ends_with_tab = bool(tab and folder.strip())
+        if not ends_with_tab:
+            folder, name = [*line.split(maxsplit=1), ""][:2]
+        folder, name = folder.strip(), name.strip()
+        if fault := _fault(folder, name, ends_with_tab=ends_with_tab):
+            raise InputError(f"labels '{path}', line {number}: {fault}", field="labels")
+        yield number, folder, name
 
 
 def _fault(folder: str, name: str, *, ends_with_tab: bool) -> str:

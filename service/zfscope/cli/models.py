@@ -57,7 +57,7 @@ def _group_help() -> None:
     Examples:
       zfscope models
       zfscope models zfnet-imagenette
-      zfscope models import zfnet.pth --format pytorchcv --name zfnet-pytorchcv
+      zfscope models import resnet50.onnx --name mine --preprocessing torchvision
       zfscope models fetch squeezenet-imagenet
       zfscope models export zfnet-imagenette --format onnx
     """
