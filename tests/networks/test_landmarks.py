@@ -56,7 +56,10 @@ def test_so_are_those_of_the_models_of_the_repository(title: tuple[str, int]) ->
     [
         (
             "squeezing",
-            ("features.1", "features.4.squeeze", "classifier.1", "classifier.2", "classifier.2", "flatten"),
+            (
+                *("features.1", "features.3.expand3x3", "features.4.expand3x3"),
+                *("features.4.expand3x3_activation", "features.4.cat", "flatten"),
+            ),
         ),
         (
             "residual",
@@ -73,11 +76,24 @@ def test_layers_follow_the_architecture(name: str, expected: tuple[str, ...]) ->
     assert tuple(vars(default_layers(ARCHITECTURES[name])).values()) == expected
 
 
-def test_a_squeezenet_ends_in_a_convolution_with_a_map_per_class() -> None:
-    known = default_layers(squeezenet())
-    assert (known.last_convolution, known.last_activation, known.upper_features) == (
-        *("conv10", "relu10", "scores"),
+def test_a_convolution_with_a_map_per_class_is_part_of_the_classifier() -> None:
+    assert default_layers(squeezenet()) == DefaultLayers(
+        first_activation="relu1",
+        middle_convolution="fire5-expand3",
+        last_convolution="fire9-expand3",
+        last_activation="fire9-expand3-relu",
+        lower_features="fire9",
+        upper_features="scores",
     )
+    assert last_convolution(squeezenet(), ["conv1", "conv10"]) == "conv1"
+    assert last_convolution(squeezenet(), ["conv10"]) == "conv10"
+
+
+def test_the_only_convolution_represents_a_network_even_with_a_map_per_class() -> None:
+    spec = network(
+        Conv(name="conv", channels=3, kernel=3), AvgPool(name="mean", kernel=6), Flatten(name="scores")
+    )
+    assert set(default_layers(spec).names) == {"conv", "scores"}
 
 
 def test_a_single_convolution_is_first_middle_and_last() -> None:

@@ -23,7 +23,7 @@ def replace_head(spec: NetworkSpec, classes: int) -> NewHead:
     connected layer, or the last convolution if the scores are the means of its maps. If there is no such
     layer, because the network ends in feature maps or in a sum, say, a fully connected layer is added.
     """
-    tail = _layers_of_scores(spec)
+    tail = layers_of_scores(spec)
     if not tail:
         return _with_added_head(spec, classes)
     width = "units" if isinstance(tail[0], Linear) else "channels"
@@ -35,7 +35,7 @@ def replace_head(spec: NetworkSpec, classes: int) -> NewHead:
     )
 
 
-def _layers_of_scores(spec: NetworkSpec) -> list[Layer]:
+def layers_of_scores(spec: NetworkSpec) -> list[Layer]:
     """Return the layers from the one that computes the class scores to the last; empty without one."""
     known, readers, tail = shapes(spec), _reader_counts(spec), list[Layer]()
     name = spec.scores

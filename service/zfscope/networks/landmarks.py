@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
 
+from zfscope.networks.head import layers_of_scores
 from zfscope.networks.layer import Layer, Shape
 from zfscope.networks.spec import INPUT, NetworkSpec, shapes, tensor_shapes
 
@@ -13,8 +14,9 @@ from zfscope.networks.spec import INPUT, NetworkSpec, shapes, tensor_shapes
 class DefaultLayers:
     """Layers that analyses use if none is named; in small networks some of them are the same.
 
-    Convolutions whose maps are single pixels, as in squeeze-and-excitation, and layers that do not lead to
-    the last layer are left out. A network without convolutions is represented by its last layer with maps.
+    Convolutions whose maps are single pixels, as in squeeze-and-excitation, a convolution that computes the
+    class scores, and layers that do not lead to the last layer are left out. A network without convolutions
+    is represented by its last layer with maps.
 
     first_activation, last_activation: the activation function after the first and the last convolution, or
     that convolution if none follows. lower_features: the last layer with maps larger than a pixel, below the
@@ -173,9 +175,9 @@ def _features(spec: NetworkSpec) -> tuple[str, str]:
 
 
 def _last_maps(spec: NetworkSpec) -> str:
-    """Return the last layer with maps, if possible larger than a pixel, other than a dropout."""
+    """Return the last layer with maps, if possible below the classifier, larger than a pixel, no dropout."""
     path = [name for name in _path(spec) if spec.by_name[name].drop_rate is None] or _path(spec)
-    spatial = [name for name in path if _is_spatial(spec, name)]
+    spatial = _below_classifier(spec, [name for name in path if _is_spatial(spec, name)])
     return (spatial or [name for name in path if spec.has_maps(name)] or path[:1])[-1]
 
 
@@ -183,8 +185,14 @@ def _convolutions(spec: NetworkSpec) -> Sequence[str]:
     """Return the convolutions that represent a network, see `DefaultLayers`; at least one layer."""
     path = _path(spec)
     on_path = [name for name in spec.convolutions if name in path]
-    spatial = [name for name in on_path if _is_spatial(spec, name)]
+    spatial = _below_classifier(spec, [name for name in on_path if _is_spatial(spec, name)])
     return spatial or on_path or spec.convolutions or (_last_maps(spec),)
+
+
+def _below_classifier(spec: NetworkSpec, names: list[str]) -> list[str]:
+    """Return the layers before the one that computes the class scores, or all if there are none before it."""
+    classifier = {layer.name for layer in layers_of_scores(spec)}
+    return [name for name in names if name not in classifier] or names
 
 
 def _candidates(spec: NetworkSpec, among: Collection[str]) -> Sequence[str]:
