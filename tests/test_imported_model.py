@@ -12,14 +12,12 @@ import onnxruntime
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor, nn
-from torch.nn import functional as F
 
 from tests.cli.conftest import invoke
 from tests.server.conftest import run_service
 from tests.server.oip.messages import raw_outputs, raw_tensors, requested_outputs
 from tests.support.numeric import assert_close
-from tests.support.onnx_exports import export, randomise
+from tests.support.onnx_exports import Excited, export, randomise
 from tests.support.programs import require_module
 from zfscope.inference import inference_pb2 as pb
 from zfscope.inference.inference_pb2_grpc import GRPCInferenceServiceStub
@@ -30,26 +28,6 @@ from zfscope.store import Model, ModelStore
 
 CLASSES = ("ant", "bee")
 PIXELS = np.random.default_rng(0).normal(0, 1, (3, 3, 32, 32)).astype(np.float32)
-
-
-class Excited(nn.Module):
-    """A residual block of a depthwise convolution with clipping, and squeeze-and-excitation."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(3, 8, 3, 4, 1, bias=False), nn.BatchNorm2d(8), nn.ReLU6())
-        self.depthwise = nn.Sequential(nn.Conv2d(8, 8, 3, 1, 1, groups=8), nn.BatchNorm2d(8), nn.ReLU6())
-        self.reduce, self.expand = nn.Conv2d(8, 4, 1), nn.Conv2d(4, 8, 1)
-        self.project = nn.Conv2d(8, 8, 1)
-        self.fc = nn.Linear(8, len(CLASSES))
-
-    def forward(self, images: Tensor) -> Tensor:
-        stem = self.stem(images)
-        maps = self.depthwise(stem)
-        gate = self.expand(self.reduce(F.adaptive_avg_pool2d(maps, 1)).relu()).sigmoid()
-        maps = self.project(maps * gate) + stem
-        scores: Tensor = self.fc(F.adaptive_avg_pool2d(maps, 1).flatten(1))
-        return scores
 
 
 class Walk(SimpleNamespace):
@@ -81,7 +59,7 @@ def walk(tmp_path_factory: pytest.TempPathFactory) -> Walk:
     root = tmp_path_factory.mktemp("imported")
     walk = Walk(root=root, store=root / "models", photos=root / "photos", file=root / "excited.onnx")
     torch.manual_seed(0)
-    onnx.save(export(randomise(Excited()), "script"), walk.file)
+    onnx.save(export(randomise(Excited(len(CLASSES))), "script"), walk.file)
     for number in range(6):
         drawn = np.random.default_rng(number).integers(0, 256, (6, 8, 3), dtype=np.uint8)
         path = walk.photos / CLASSES[number % 2] / f"{number}.png"

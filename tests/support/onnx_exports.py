@@ -7,7 +7,8 @@ import warnings
 import onnx
 import torch
 from onnx import ModelProto
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 # Names of torch's exporters, for parametrized tests: the older one traces a script, the newer one a graph.
 EXPORTERS = ("script", "dynamo")
@@ -48,3 +49,23 @@ def randomise(module: nn.Module, seed: int = 0) -> nn.Module:
             part.running_var.uniform_(0.5, 1.5, generator=generator)
             part.weight.uniform_(0.5, 1.5, generator=generator)
     return module.eval()
+
+
+class Excited(nn.Module):
+    """A depthwise convolution with clipping, squeeze-and-excitation and a sum, for images of 32 pixels."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 8, 3, 4, 1, bias=False), nn.BatchNorm2d(8), nn.ReLU6())
+        self.depthwise = nn.Sequential(nn.Conv2d(8, 8, 3, 1, 1, groups=8), nn.BatchNorm2d(8), nn.ReLU6())
+        self.reduce, self.expand = nn.Conv2d(8, 4, 1), nn.Conv2d(4, 8, 1)
+        self.project = nn.Conv2d(8, 8, 1)
+        self.fc = nn.Linear(8, classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        stem = self.stem(images)
+        maps = self.depthwise(stem)
+        gate = self.expand(self.reduce(F.adaptive_avg_pool2d(maps, 1)).relu()).sigmoid()
+        maps = self.project(maps * gate) + stem
+        scores: Tensor = self.fc(F.adaptive_avg_pool2d(maps, 1).flatten(1))
+        return scores
