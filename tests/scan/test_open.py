@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
@@ -54,6 +56,30 @@ def test_an_index_is_opened_by_name_from_the_models_folder(index: Index, model: 
     assert opened.manifest == index.manifest
     assert opened.records("conv2", 3) == index.records("conv2", 3)
     assert len(opened.records("conv2", 3)) == 3
+
+
+THREADS = """
+import os, sys
+from pathlib import Path
+from zfscope.scan import open_index
+from zfscope.store import ModelStore
+
+def threads():
+    names = (path.read_text() for path in Path("/proc/self/task").glob("*/comm"))
+    return sum("jemalloc" not in name for name in names)
+
+model, before = ModelStore(Path(sys.argv[1])).load("tiny"), threads()
+open_index(model, "val")
+print(before, threads())
+"""
+
+
+def test_opening_an_index_starts_no_thread_that_could_abort_the_process_at_its_end(
+    index: Index, store: Path
+) -> None:
+    command = [sys.executable, "-c", THREADS, store]
+    before, after = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    assert before == after
 
 
 def test_an_index_can_be_opened_from_another_folder(folder: Path, model: Model, tmp_path: Path) -> None:

@@ -1,8 +1,7 @@
 """Opening an index, after verifying its files and that it was made with the model's weights."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -10,7 +9,16 @@ from pydantic import ValidationError
 
 from zfscope.errors import DamagedIndex, InputError, NotFound
 from zfscope.scan.index import Index
-from zfscope.scan.manifest import INDEX, MAPS, RECORDS, SKIPPED, IndexManifest, differences, model_identity
+from zfscope.scan.manifest import (
+    INDEX,
+    MAPS,
+    RECORDS,
+    SKIPPED,
+    IndexManifest,
+    LayerShape,
+    differences,
+    model_identity,
+)
 from zfscope.store import Manifest, Model
 from zfscope.store.integrity import INDEXES, read_regular_file, sha256
 from zfscope.validation import first_fault
@@ -82,15 +90,28 @@ def read_index(folder: Path, model: Manifest) -> Index:
         )
         raise NotFound(f"{message}; {_remedy(folder)}", field="index")
     shapes, files = manifest.origin.layers, manifest.files
-    records, maps = (pq.ParquetFile(_verified(folder, file, files)) for file in (RECORDS, MAPS))
-    skipped = pq.read_table(_verified(folder, SKIPPED, files))
+    records, maps, skipped = (_open(_verified(folder, file, files)) for file in (RECORDS, MAPS, SKIPPED))
     return Index(
         name=folder.name,
         manifest=manifest,
-        records_by_layer={shape.name: records.read_row_group(index) for index, shape in enumerate(shapes)},
-        maps_by_layer={shape.name: maps.read_row_group(index) for index, shape in enumerate(shapes)},
-        skipped=tuple((row["path"], row["reason"]) for row in skipped.to_pylist()),
+        records_by_layer=_layer_tables(records, shapes),
+        maps_by_layer=_layer_tables(maps, shapes),
+        skipped=tuple((row["path"], row["reason"]) for row in skipped.read(use_threads=False).to_pylist()),
     )
+
+
+def _open(data: bytes) -> pq.ParquetFile:
+    """Open the bytes of a file. Read it without threads.
+
+    pyarrow's threads release the bytes after a call has returned; they need the interpreter for that, and
+    abort a process that ends meanwhile.
+    """
+    return pq.ParquetFile(pa.BufferReader(data))
+
+
+def _layer_tables(file: pq.ParquetFile, shapes: Sequence[LayerShape]) -> dict[str, pa.Table]:
+    """Return the table of each layer, a row group of the file."""
+    return {shape.name: file.read_row_group(index, use_threads=False) for index, shape in enumerate(shapes)}
 
 
 def read_manifest(folder: Path) -> IndexManifest:
@@ -101,12 +122,12 @@ def read_manifest(folder: Path) -> IndexManifest:
         raise _damaged(folder, f"'{INDEX}': {first_fault(error, IndexManifest)}") from error
 
 
-def _verified(folder: Path, file: str, hashes: Mapping[str, str]) -> Any:
+def _verified(folder: Path, file: str, hashes: Mapping[str, str]) -> bytes:
     """Read a file once, check its hash, and return the bytes to parse."""
     data = _read(folder, file)
     if sha256(data) != hashes.get(file):
         raise _damaged(folder, f"'{file}' does not match the manifest")
-    return pa.BufferReader(data)
+    return data
 
 
 def _read(folder: Path, file: str) -> bytes:
