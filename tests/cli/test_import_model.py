@@ -187,8 +187,12 @@ def test_the_assumed_preprocessing_can_be_confirmed_in_the_manifest(
     ("name", "data", "message"),
     [
         ("missing.onnx", None, "' cannot be read: no such file"),
-        ("text.onnx", b"weights", "' cannot be imported: not an ONNX file, or truncated"),
-        ("empty.onnx", b"", "' cannot be imported: not an ONNX file: it has no graph"),
+        (
+            "text.onnx",
+            b"weights",
+            "' cannot be imported: not an ONNX file, or truncated; export or copy it again",
+        ),
+        ("empty.onnx", b"", "' cannot be imported: not an ONNX file: it has no graph; export or"),
         ("a.pth", b"PK", "export the model in torch by three lines: model.eval(); image = torch.zeros("),
     ],
 )

@@ -51,9 +51,11 @@ def test_a_rejected_file_is_named(tmp_path: Path) -> None:
         read_onnx(path, name="mine")
 
 
-@pytest.mark.parametrize("name", ["missing.onnx", "."])
-def test_a_file_that_does_not_exist_is_rejected(name: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot be read: no such file"):
+@pytest.mark.parametrize(
+    ("name", "reason"), [("missing.onnx", "no such file"), (".", "it is a folder; give the ONNX file in it")]
+)
+def test_a_file_that_does_not_exist_is_rejected(name: str, reason: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=f"cannot be read: {reason}"):
         read_onnx(tmp_path / name, name="mine")
 
 
@@ -81,7 +83,8 @@ def test_a_constant_of_four_gigabytes_exceeds_the_limit_of_memory(
     """ONNX Runtime then leaves it in the graph."""
     path = saved(tmp_path, *huge_constant(shape))
     expected = (
-        "cannot be imported: Expand 'huge': ONNX Runtime did not compute this constant in advance: is it"
+        "cannot be imported: Expand 'huge': ONNX Runtime did not compute this constant in advance, since it "
+        "is huge or random; export the model with its value"
     )
     with pytest.raises(InputError, match=expected):
         read_onnx(path, name="mine")

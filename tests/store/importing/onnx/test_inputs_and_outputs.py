@@ -54,13 +54,21 @@ def test_an_open_size_is_set_by_the_caller(size: int) -> None:
     [
         (("N", 3, "H", "W"), None, r"input 'image' is of any size, \(N, 3, H, W\); set one with --size"),
         ((1, 3, 32, "W"), None, r"input 'image' is of any size, \(1, 3, 32, W\); set one with --size"),
-        ((1, 3, 32, 40), None, "input 'image' is 32 x 40 pixels; it must be square"),
+        (
+            (1, 3, 32, 40),
+            None,
+            "input 'image' is 32 x 40 pixels; it must be square: export the model for square",
+        ),
         (
             (1, 3, 32, 32),
             64,
             "input 'image' is 32 x 32 pixels, not 64 x 64: omit --size, or export the model",
         ),
-        ((1, 5, 32, 32), None, r"input 'image' has no axis of 1 or 3 channels: it is \(1, 5, 32, 32\)"),
+        (
+            (1, 5, 32, 32),
+            None,
+            r"input 'image' has no axis of 1 or 3 channels: it is \(1, 5, 32, 32\); only networks",
+        ),
         (("N", "C", "H", "W"), 8, r"input 'image' has no axis of 1 or 3 channels: it is \(N, C, H, W\)"),
         ((1, 3, 32), None, "input 'image' has 3 axes; it must have 4"),
         ((1, 3, 4, 32, 32), None, "input 'image' has 5 axes; it must have 4"),
@@ -91,14 +99,16 @@ def test_two_inputs_are_rejected() -> None:
     inputs = [helper.make_tensor_value_info("mask", TensorProto.FLOAT, [1, 5])]
     nodes = [*CLASSIFIER, node("Add", ["scores", "mask"], ["y"])]
     model = make_model(nodes, weights(), inputs=inputs)
-    with pytest.raises(ValueError, match=r"the graph has 2 inputs \('image', 'mask'\); it must have one"):
+    with pytest.raises(ValueError, match=r"has 2 inputs \('image', 'mask'\); export the model with one"):
         read_in_process(model)
 
 
 def test_a_graph_without_an_input_is_rejected() -> None:
     model = make_model([node("Relu", ["k"], ["y"])], {"k": random_array(1, 3, 8, 8)})
     del model.graph.input[:]
-    with pytest.raises(ValueError, match=r"the graph has no input; it must have one, a batch of images"):
+    with pytest.raises(
+        ValueError, match=r"the graph has no input; export the model with one, a batch of images"
+    ):
         read_in_process(model)
 
 

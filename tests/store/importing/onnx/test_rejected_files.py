@@ -143,7 +143,8 @@ def test_an_operator_of_another_domain_is_rejected_by_name(tmp_path: Path) -> No
     model.opset_import.append(helper.make_opsetid("com.acme", 1))
     onnx.save(model, path)
     assert rejection(path) == (
-        "Magic 'trick' is an operator of the domain 'com.acme'; only ONNX's own can be imported"
+        "Magic 'trick' is an operator of the domain 'com.acme'; only ONNX's own can be imported: "
+        "export the model without it"
     )
 
 
@@ -266,3 +267,27 @@ def length(count: int) -> bytes:
         parts.append(count & 127 | 128)
         count >>= 7
     return struct.pack(f"{len(parts) + 1}B", *parts, count)
+
+
+def test_a_huge_constant_of_any_operator_is_rejected_as_a_constant() -> None:
+    nodes = [
+        node("ConstantOfShape", ["shape"], ["big"], name="zeros"),
+        node("ReduceSum", ["big"], ["sum"], keepdims=0),
+        CONV,
+        node("Add", ["c", "sum"], ["y"]),
+    ]
+    model = make_model(nodes, {**WEIGHT, "shape": np.array([2**40])})
+    with pytest.raises(ValueError, match=r"^ConstantOfShape 'zeros': ONNX Runtime did not compute"):
+        read_in_process(model)
+
+
+def test_products_of_several_vectors_are_rejected() -> None:
+    nodes = [
+        CONV,
+        node("Reshape", ["c", "rows"], ["r"]),
+        node("MatMul", ["r", "matrix"], ["y"], name="attention"),
+    ]
+    constants = {**WEIGHT, "rows": np.array([8, -1]), "matrix": np.ones((18, 2), np.float32)}
+    expected = r"^MatMul 'attention': .* is not supported; allowed: fully connected layers"
+    with pytest.raises(ValueError, match=expected):
+        read_in_process(make_model(nodes, constants))

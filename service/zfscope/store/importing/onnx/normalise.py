@@ -38,7 +38,7 @@ def fix_input(model: ModelProto, size: int | None) -> ValueInfoProto:
     if len(inputs) != 1:
         names = ", ".join(f"'{value.name}'" for value in inputs)
         count = f"{len(inputs)} inputs ({names})" if inputs else "no input"
-        raise ValueError(f"the graph has {count}; it must have one, a batch of images")
+        raise ValueError(f"the graph has {count}; export the model with one, a batch of images")
     (value,) = inputs
     dims = value.type.tensor_type.shape.dim
     if len(dims) != 4:
@@ -48,7 +48,10 @@ def fix_input(model: ModelProto, size: int | None) -> ValueInfoProto:
     elif dims[3].dim_value in CHANNELS:
         rows, columns = dims[1], dims[2]
     else:
-        raise ValueError(f"input '{value.name}' has no axis of 1 or 3 channels: it is {_shape_text(dims)}")
+        raise ValueError(
+            f"input '{value.name}' has no axis of 1 or 3 channels: it is {_shape_text(dims)}; only "
+            "networks of grey or colour images can be imported"
+        )
     shape = _shape_text(dims)
     for dim, extent in ((dims[0], 1), (rows, rows.dim_value or size), (columns, columns.dim_value or size)):
         if extent is None:
@@ -65,7 +68,7 @@ def fix_input(model: ModelProto, size: int | None) -> ValueInfoProto:
 def _check_size(name: str, rows: int, columns: int, size: int | None) -> None:
     extent = f"input '{name}' is {rows} x {columns} pixels"
     if rows != columns:
-        raise ValueError(f"{extent}; it must be square")
+        raise ValueError(f"{extent}; it must be square: export the model for square images")
     if size is not None and rows != size:
         raise ValueError(f"{extent}, not {size} x {size}: omit --size, or export the model for that size")
 

@@ -34,9 +34,9 @@ def read_model(path: Path) -> ModelProto:
     try:
         model = onnx.load_model(path, load_external_data=False)
     except Exception as error:  # protobuf's error, whose class only the wire imports
-        raise ValueError("not an ONNX file, or truncated") from error
+        raise ValueError("not an ONNX file, or truncated; export or copy it again") from error
     if not model.graph.node:
-        raise ValueError("not an ONNX file: it has no graph")
+        raise ValueError("not an ONNX file: it has no graph; export or copy it again")
     for graph in graphs(model.graph):
         for node in graph.node:
             _check_domain(node)
@@ -88,7 +88,8 @@ def check_control_flow(graph: GraphProto) -> None:
 def _check_domain(node: NodeProto) -> None:
     if node.domain not in _DOMAINS:
         raise ValueError(
-            f"{describe(node)} is an operator of the domain '{node.domain}'; only ONNX's own can be imported"
+            f"{describe(node)} is an operator of the domain '{node.domain}'; only ONNX's own can be "
+            "imported: export the model without it"
         )
 
 

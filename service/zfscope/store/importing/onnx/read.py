@@ -59,7 +59,8 @@ def read_onnx(
 
 def _run_child(path: Path, folder: Path, options: ReadOptions) -> dict[str, str]:
     if not path.is_file():
-        raise InputError(f"'{path}' cannot be read: no such file", field="file")
+        reason = "it is a folder; give the ONNX file in it" if path.is_dir() else "no such file"
+        raise InputError(f"'{path}' cannot be read: {reason}", field="file")
     command = [sys.executable, "-m", "zfscope.store.importing.onnx.child", str(path), str(folder)]
     try:
         done = subprocess.run(  # noqa: S603  # our own module, in this interpreter

@@ -25,6 +25,11 @@ _ALLOWED = (
     "normalisation, and their sums, products and concatenations"
 )
 
+_CONSTANT = (
+    "ONNX Runtime did not compute this constant in advance, since it is huge or random; export the model "
+    "with its value"
+)
+
 # Further operators that are rejected with an advice.
 _HINTS = dict.fromkeys(
     ("QuantizeLinear", "DynamicQuantizeLinear", "DequantizeLinear", "QLinearConv", "ConvInteger"),
@@ -134,11 +139,13 @@ class _Reading:
             layer = self._builder.maps(source).layer
             constants: Any = {**norm.constants, "size": int(norm.constants["size"])}
             return [self._builder.add(LocalResponseNorm, [layer], **constants)]
-        if node.op_type not in OPERATORS:
-            raise ValueError(_HINTS.get(node.op_type, _ALLOWED))
+        if node.op_type in _HINTS:
+            raise ValueError(_HINTS[node.op_type])
         operands = tuple(self._values[name] if name else None for name in node.input)
         if not any(isinstance(operand, View) for operand in operands):
-            raise ValueError("ONNX Runtime did not compute this constant in advance: is it huge, or random?")
+            raise ValueError(_CONSTANT)
+        if node.op_type not in OPERATORS:
+            raise ValueError(_ALLOWED)
         return OPERATORS[node.op_type](self._builder, Call(node, operands, node.output[0] in self._as_maps))
 
     def finish(self, name: str, scores: str) -> GraphReading:

@@ -22,7 +22,10 @@ def _linear(builder: Builder, call: Call) -> Sequence[Value]:
     stated = call.attributes
     matrix = weight if stated.get("transB", 0) else weight.T
     if stated.get("transA", 0) or weight.ndim != 2 or value.dims != (1, matrix.shape[1]):
-        raise ValueError(f"a product of tensors of shapes {value.dims} and {weight.shape} is not supported")
+        raise ValueError(
+            f"a product of tensors of shapes {value.dims} and {weight.shape} is not supported; allowed: "
+            "fully connected layers, which read one vector per image"
+        )
     matrix = matrix * stated.get("alpha", 1.0)
     if bias is not None:
         bias = np.broadcast_to(as_float(bias) * stated.get("beta", 1.0), (1, len(matrix)))[0]
