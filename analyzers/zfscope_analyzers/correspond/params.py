@@ -39,9 +39,9 @@ class CorrespondParams(Params):
     layers: Annotated[tuple[str, ...], AfterValidator(reject_duplicates)] = Field(
         default=(),
         max_length=8,
-        description="Layers whose features are compared. Empty: the model's last layer with maps and the "
-        "input of its last layer with weights, as the paper's layers 5 and 7; in a model that ends in maps, "
-        "the activation after the middle convolution and the last layer.",
+        description="Layers whose features are compared. Empty: the model's last layer with maps below "
+        "its classifier and the input of its last layer with weights, as the paper's layers 5 and 7; in a "
+        "model that ends in maps, the activation after the middle convolution and the last layer.",
     )
     random: Annotated[int, Field(ge=0, le=100)] = Field(
         default=10,

@@ -91,9 +91,9 @@ class CompareOptions(AnalysisOptions, total=False):
 class CorrespondOptions(AnalysisOptions, total=False):
     """Options of the analysis.
 
-    layers: Layers whose features are compared. Empty: the model's last layer with maps and the input of
-        its last layer with weights, as the paper's layers 5 and 7; in a model that ends in maps, the
-        activation after the middle convolution and the last layer.
+    layers: Layers whose features are compared. Empty: the model's last layer with maps below its
+        classifier and the input of its last layer with weights, as the paper's layers 5 and 7; in a
+        model that ends in maps, the activation after the middle convolution and the last layer.
     random: Number of draws of the control: each occludes a box of the photo's mean part size at a random
         position in each photo; 0 for no control. Default: 10.
     seed: Seed of the random positions. Default: 0.

@@ -1602,8 +1602,9 @@ class CorrespondRequest(_message.Message):
     @_builtins.property
     def layers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Layers whose features are compared: any that GetModel lists, at most 8, without duplicates. Empty means
-        the model's last layer with maps and the input of its last layer with weights, as the paper's layers 5
-        and 7; in a model that ends in maps, the activation after the middle convolution and the last layer.
+        the model's last layer with maps below its classifier and the input of its last layer with weights, as the
+        paper's layers 5 and 7; in a model that ends in maps, the activation after the middle convolution and the
+        last layer.
         """
 
     def __init__(
