@@ -31,6 +31,7 @@ from zfscope.networks.receptive import receptive_fields
 from zfscope.networks.spec import INPUT, NetworkSpec
 from zfscope.store import Model
 from zfscope_analyzers.params import Params, check_top, with_layer
+from zfscope_analyzers.rules import gradients_caption, photo_notices
 
 # Units projected between two checks for cancellation: enough for two threads.
 _BATCH_SIZE = 24
@@ -157,6 +158,7 @@ class Project:
             tensors=tensors,
             pictures=_pictures(context, projected, params) if context.pictures else (),
             tables={"projections": _table(projected)},
+            warnings=photo_notices(context.model.spec, params.layer, params.rule, params.normalisation),
         )
 
 
@@ -300,13 +302,6 @@ def _panels(projected: _ProjectedUnits) -> tuple[Panel, ...]:
     )
 
 
-def _gradients(spec: NetworkSpec, layer: str) -> str:
-    """Return how many layers the projections pass by their gradient, as the end of a sentence; else empty."""
-    count = sum(below.goes_back_by_gradient for below in spec.needed_for([layer]))
-    layers = f"{count} other activation{'s' * (count != 1)} or product{'s' * (count != 1)}"
-    return f"; of {layers}: gradient" if count else ""
-
-
 def _caption(projected: _ProjectedUnits, index: int) -> str:
     unit, value = projected.units[index], projected.activations[index]
     name, meaning = (
@@ -329,7 +324,7 @@ def _sheet(projected: _ProjectedUnits, params: ProjectParams, panels: Sequence[P
     title = f"{projected.layer} of {projected.model.name}: {len(panels)} {selection}{by}"
     subtitle = (
         f"Backward rule of rectifiers: {params.rule}; of contrast normalisations: {params.normalisation}"
-        f"{_gradients(projected.model.spec, projected.layer)}"
+        f"{gradients_caption(projected.model.spec, projected.layer)}"
     )
     drawn = sheet(
         [Section(projected.layer, tuple(panels))],

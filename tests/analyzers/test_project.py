@@ -17,10 +17,7 @@ from zfscope.analysis.run import read_params
 from zfscope.engine import Unit, project, trace
 from zfscope.errors import InputError, NotFound
 from zfscope.images.tiles import SILENT_NOTE
-from zfscope.networks import NetworkSpec
-from zfscope.networks.layers import Activation, Conv, Multiply
 from zfscope.store import Weights
-from zfscope_analyzers.project import _gradients
 
 PROJECT = load_analyzers().analyzer("project")
 
@@ -152,19 +149,3 @@ def test_units_of_the_class_scores_are_drawn_with_and_without_labels(context: Co
     assert context.model.class_of("fc8", 2) == "cat"
     assert context.model.class_of("fc7", 2) == nameless.model.class_of("fc8", 2) == ""
     assert [context.model.unit_name(layer, 2) for layer in ("conv5", "fc8")] == ["map 2", "unit 2"]
-
-
-def test_the_caption_counts_the_layers_that_are_passed_by_their_gradient() -> None:
-    spec = NetworkSpec(
-        name="swish",
-        input_size=8,
-        layers=(
-            Conv(name="conv1", channels=2, kernel=3),
-            Activation(name="gate", function="sigmoid"),
-            Multiply(name="swish", inputs=("conv1", "gate")),
-            Conv(name="conv2", channels=2, kernel=3),
-        ),
-    )
-    assert _gradients(spec, "conv1") == ""
-    assert _gradients(spec, "gate") == "; of 1 other activation or product: gradient"
-    assert _gradients(spec, "conv2") == "; of 2 other activations or products: gradient"

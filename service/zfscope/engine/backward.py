@@ -253,6 +253,14 @@ def identity(layer: Dropout, signal: Signal, context: LayerContext) -> Sequence[
     return [signal]
 
 
+def reads_trace(layer: Layer, normalisation: Normalisation) -> bool:
+    """Return whether the backward step of a layer depends on the photo under the rule `deconvnet`."""
+    if isinstance(layer, LocalResponseNorm):
+        return normalisation == "gradient"
+    keeps_negatives = isinstance(layer, Clip) and (layer.low is None or layer.low < 0)
+    return isinstance(layer, MaxPool) or layer.goes_back_by_gradient or keeps_negatives
+
+
 def window_below(window: Window, signal: Signal) -> tuple[Tensor, tuple[int, int]]:
     """Return the origins and size of the input windows that the signal's windows are computed from."""
     rows, columns = signal.size
