@@ -18,6 +18,11 @@ from zfscope.errors import InputError
 from zfscope.networks.lookup import layer_names
 from zfscope.networks.spec import NetworkSpec
 
+# Maximum number of vertices of a polygon.
+MAX_VERTICES = 1024
+# Limit of a vertex's coordinates in pixels, far outside of any photo: products of two of them stay precise.
+_FAR = 1e6
+
 Names = TypeVar("Names", bound=Sequence[object])
 
 
@@ -104,6 +109,30 @@ class PhotoBox(Params):
         if not (self.x0 < self.x1 and self.y0 < self.y1):
             raise ValueError("the box is empty: x0 has to be less than x1, and y0 less than y1")
         return self
+
+
+class PhotoPoint(Params):
+    """Point of a photo in pixels from its upper left corner; also accepted as [x, y]."""
+
+    x: FiniteFloat = Field(ge=-_FAR, le=_FAR)
+    y: FiniteFloat = Field(ge=-_FAR, le=_FAR)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_pair(cls, value: Any) -> Any:
+        is_pair = isinstance(value, list | tuple) and len(value) == 2
+        return {"x": value[0], "y": value[1]} if is_pair else value
+
+
+class PhotoPolygon(Params):
+    """Polygon of a photo; also accepted as the list of its vertices, [[x, y], [x, y], [x, y]]."""
+
+    vertices: tuple[PhotoPoint, ...] = Field(min_length=3, max_length=MAX_VERTICES)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_list(cls, value: Any) -> Any:
+        return {"vertices": value} if isinstance(value, list | tuple) else value
 
 
 class MapSelection(Params):

@@ -181,6 +181,29 @@ def test_masks_are_read_from_files(
     assert heat[20, 25] == pytest.approx(values.mean())
 
 
+@pytest.mark.parametrize("remote", [False, True])
+@pytest.mark.parametrize("form", ["{0},{1} {2},{1} {0},{3}", "[[[{0}, {1}], [{2}, {1}], [{0}, {3}]]]"])
+def test_polygons_are_typed_or_json(
+    run: Run, photo: Path, server: str, tmp_path: Path, form: str, remote: bool
+) -> None:
+    location = ["--server", server] if remote else []
+    arguments = ["occlude", photo, "--polygons", form.format(20, 10, 40, 30), "--out", tmp_path, "--json"]
+    answer = json.loads(run("analyze", *arguments, *location).stdout)
+
+    assert answer["numbers"] == {"windows": 1}
+    (row,) = answer["tables"]["classes"]
+    assert {"label": row["label"], "clean": row["clean"], "occluded": row["lowest"]}.items() <= next(
+        change for change in answer["tables"]["changes"] if change["label"] == row["label"]
+    ).items()
+
+
+def test_a_polygon_outside_of_the_crop_is_named(run: Run, photo: Path) -> None:
+    result = run("analyze", "occlude", photo, "--polygons", "20,10 40,10 20,30; 0,0 1,0 0,1")
+    assert (result.code, result.stdout) == (2, "")
+    assert "polygons[1] has no pixel within the part of the photo that the network sees" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
 @pytest.mark.parametrize(
     ("index", "options", "message"),
     [

@@ -1,10 +1,11 @@
 """Command-line options generated from a JSON schema."""
 
+import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import Base64Bytes, BaseModel, Field
+from pydantic import Base64Bytes, BaseModel, Field, WithJsonSchema
 
 from zfscope.cli.command import make_command, with_parameters
 from zfscope.cli.schema import AnalyzerCommand, schema_options
@@ -61,6 +62,44 @@ def test_options_that_are_not_passed_are_left_out() -> None:
 def test_values_are_parsed_as_the_types_of_the_schema(arguments: list[str], expected: dict[str, Any]) -> None:
     assert parse(*arguments) == expected
     Params.model_validate(expected)
+
+
+Polygon = Annotated[Any, WithJsonSchema({"type": "array", "format": "polygon", "items": {"type": "array"}})]
+
+
+class Drawn(BaseModel):
+    polygons: tuple[Polygon, ...] = ()
+
+
+@pytest.mark.parametrize(
+    ("text", "polygons"),
+    [
+        ("120,80 200,90.5 160,170", [[[120, 80], [200, 90.5], [160, 170]]]),
+        ("-1,+2 3,4 .5,6;\n7,8 9,10 11,12;", [[[-1, 2], [3, 4], [0.5, 6]], [[7, 8], [9, 10], [11, 12]]]),
+        ("[[[1, 2], [3, 4], [5, 6]]]", [[[1, 2], [3, 4], [5, 6]]]),
+    ],
+)
+def test_polygons_are_text_or_json(text: str, polygons: Any) -> None:
+    assert parse("--polygons", text, params=Drawn) == {"polygons": polygons}
+
+
+def test_polygons_can_be_read_from_a_json_file(tmp_path: Path) -> None:
+    (tmp_path / "polygons.json").write_text("[[[1, 2], [3, 4], [5, 6]]]")
+    parsed = parse("--polygons", str(tmp_path / "polygons.json"), params=Drawn)
+    assert parsed == {"polygons": [[[1, 2], [3, 4], [5, 6]]]}
+
+
+@pytest.mark.parametrize("text", ["120,80 200", "1,2,3 4,5", "1.2.3,4"])
+def test_invalid_vertices_are_rejected_with_the_form(text: str) -> None:
+    message = f"argument --polygons: '{text}' is not a list of vertices; write each as X,Y: 120,80 200,90"
+    with pytest.raises(InputError, match=re.escape(message)):
+        parse("--polygons", text, params=Drawn)
+
+
+def test_the_help_shows_both_forms_of_polygons(capsys: pytest.CaptureFixture[str]) -> None:
+    parse("--help", params=Drawn)
+    text = " ".join(capsys.readouterr().out.split())
+    assert '--polygons "X,Y X,Y X,Y; ..."|JSON|FILE' in text
 
 
 def test_bytes_are_read_from_files(tmp_path: Path) -> None:

@@ -163,6 +163,31 @@ def test_a_single_mask_in_place_of_a_list_is_rejected(client: Any, masks: Any) -
     assert refusal.value.field == "masks"
 
 
+def test_polygons_are_sent_as_their_vertices(client: Any) -> None:
+    triangle = [(1, 2), (3.5, 4), (5, 6)]
+    request = client.occlude(b"photo", polygons=[triangle, np.array(triangle)])
+
+    vertices = [[(point.x, point.y) for point in polygon.vertices] for polygon in request.polygons]
+    assert vertices == [triangle, triangle]
+    assert not request.boxes
+
+
+@pytest.mark.parametrize(
+    ("polygons", "field", "message"),
+    [
+        ([(1, 2), (3, 4), (5, 6)], "polygons[0]", r"polygons\[0\] is \(1, 2\); a polygon is a list of ver"),
+        ([[(1, 2), (3, 4, 5)]], "polygons[0]", r"each \(x, y\) in photo pixels"),
+        ([[(1, 2), (3, "four")]], "polygons[0]", "a polygon is a list of vertices"),
+        (7, "polygons", "polygons is 7; pass a list of polygons"),
+    ],
+)
+def test_invalid_polygons_are_named(client: Any, polygons: Any, field: str, message: str) -> None:
+    with pytest.raises(InputError, match=message) as refusal:
+        client.occlude(b"photo", polygons=polygons)
+
+    assert refusal.value.field == field
+
+
 def test_a_missing_mask_file_is_named(client: Any, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"'.*/nose.png' cannot be read: No such file") as refusal:
         client.occlude(b"photo", masks=[b"png", tmp_path / "nose.png"])

@@ -115,6 +115,15 @@ def test_events_report_progress_and_end_with_the_result(page: PageClient, photo:
     assert json.loads(events[-1][2]) == page.post("v1/occlude", members).json
 
 
+def test_polygons_are_lists_of_pairs(page: PageClient, local: LocalClient, photo: bytes) -> None:
+    polygons = [[(20.0, 10.0), (40.0, 10.0), (25.0, 40.0)]]
+    members = {"photo": uploaded(page, photo), "polygons": polygons, "pictures": False}
+    answer = page.post("v1/occlude", members).json
+    expected = local.occlude(photo, polygons=polygons, pictures=False)
+    shown = [(change["label"], change["clean"], change["occluded"]) for change in answer["changes"]]
+    assert shown == [(change.label, change.clean, change.occluded) for change in expected.changes]
+
+
 def test_models_and_analyzers_are_those_of_the_client(page: PageClient, local: LocalClient) -> None:
     assert [model["name"] for model in page.get("v1/models").json["models"]] == ["tiny"]
     layers = page.get("v1/models/tiny").json["layers"]

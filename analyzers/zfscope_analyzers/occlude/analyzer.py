@@ -24,12 +24,12 @@ class Occlude:
     most likely classes before and after, by their clean value).
 
     Tensors, for N windows: `windows` int64 (N, 4), first row, first column, rows and columns in the network's
-    input, for a mask those of its bounding box; `values` float32 (targets, N); `likeliest` int64 (N,), the
-    most likely class; `totals` float32 (N,), the map's activations summed over space. Averaged over the
-    windows or masks that occlude a pixel: `value-maps` (targets, H, W) and `total-map` (H, W) of the crop,
-    and `photo-value-maps` in photo pixels; pixels that were never occluded have the clean value. `projection`
-    (C, H, W) of the map's strongest unit and, with the control, `control-projection`. Picture: `occlusion`,
-    all panels of Fig 7.
+    input, for a mask or polygon those of its bounding box; `values` float32 (targets, N); `likeliest` int64
+    (N,), the most likely class; `totals` float32 (N,), the map's activations summed over space. Averaged over
+    the windows or shapes that occlude a pixel: `value-maps` (targets, H, W) and `total-map` (H, W) of the
+    crop, and `photo-value-maps` in photo pixels; pixels that were never occluded have the clean value.
+    `projection` (C, H, W) of the map's strongest unit and, with the control, `control-projection`. Picture:
+    `occlusion`, all panels of Fig 7.
 
     A partial result covers the finished windows: `windows` is the number of all, `finished` that of the
     finished ones; it has the tables `classes` and `watched`, the tensors of windows and maps in the crop, and
@@ -45,17 +45,17 @@ class Occlude:
     def cost(self, model: Model, params: OccludeParams) -> int:
         """Return one pass per window plus those without occlusion; recomputing costs less."""
         others = 4 if params.control else 2
-        if regions := params.boxes or params.masks:
-            return others + len(regions)
+        if shapes := params.boxes or params.masks or params.polygons:
+            return others + len(shapes)
         side = model.preprocessing.crop
         return others + len(window_starts(side, *params.sizes(side))) ** 2
 
     def analyze(self, context: Context, params: OccludeParams) -> Analysis:
         """Occlude windows of the photo's first crop.
 
-        Raises InputError for a window larger than the crop, a box outside of it, a mask that is not an image,
-        differs from the photo in size or misses the crop, and for a name that several classes share; NotFound
-        for a class, layer or map that the model lacks.
+        Raises InputError for a window larger than the crop, a box or polygon outside of it, a mask that is
+        not an image, differs from the photo in size or misses the crop, and for a name that several classes
+        share; NotFound for a class, layer or map that the model lacks.
         """
         run = prepare_run(context, params)
         count, classes = len(run.windows), len(run.labels)

@@ -1,5 +1,7 @@
 """Figure like Fig 7, for all windows or for those finished so far."""
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -9,12 +11,18 @@ from zfscope.engine.seeds import activation
 from zfscope.images.heat import class_panel, figure, heat_panel, photo_panel
 from zfscope.images.normalise import reorder
 from zfscope.images.render import signed_to_rgb
-from zfscope_analyzers.occlude.params import OccludeParams
+from zfscope_analyzers.occlude.params import Shapes
 from zfscope_analyzers.occlude.passes import OcclusionScores, is_changed, total_floor, value_floor
 from zfscope_analyzers.occlude.setup import OcclusionRun, WatchedProjection, class_values
 from zfscope_analyzers.occlude.windows import average_over_windows
 
 _PANEL_PX = 400
+_SINGULAR: Mapping[Shapes, str] = {
+    "masks": "mask",
+    "boxes": "box",
+    "polygons": "polygon",
+    "windows": "window",
+}
 _HEAT_NOTE = (
     "colour map viridis from the lowest value (dark) to the highest (yellow), both given under each map; a "
     "map whose values differ only by rounding has one colour and one number"
@@ -66,7 +74,7 @@ def _total_panel(run: OcclusionRun, scores: OcclusionScores, heat: NDArray[np.fl
 
 def _no_change(run: OcclusionRun) -> str:
     """Return the note on a panel whose values differ only by rounding."""
-    return {"boxes": "no box", "masks": "no mask"}.get(_kind(run.params), "no window") + " changes it"
+    return f"no {_SINGULAR[run.params.shapes]} changes it"
 
 
 def draw_figure(
@@ -87,7 +95,7 @@ def draw_figure(
     names = {number: label.name for number, label in enumerate(run.labels)}
     strength = activation(run.traced, layer, unit)
     panels = [
-        photo_panel(_example(run), f"(a) photo with one of the {_kind(run.params)} occluded", **side),
+        photo_panel(_example(run), f"(a) photo with one of the {run.params.shapes} occluded", **side),
         _total_panel(run, scores, total_map),
         _signed_panel(run, watched.shown, f"(c) projection of the map's strongest unit ({strength:.3g})"),
         *(
@@ -127,12 +135,8 @@ def _example(run: OcclusionRun) -> NDArray[np.uint8]:
     return view
 
 
-def _kind(params: OccludeParams) -> str:
-    return "boxes" if params.boxes else "masks" if params.masks else "windows"
-
-
 def _subtitle(run: OcclusionRun) -> str:
-    params, kind = run.params, _kind(run.params)
+    params, kind = run.params, run.params.shapes
     window, stride = params.sizes(run.model.spec.input_size)
     size = f" of {window} px, every {stride} px" if kind == "windows" else ""
     text = f"{len(run.windows)} {kind}{size}, fill: {params.fill}"

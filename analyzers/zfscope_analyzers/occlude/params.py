@@ -15,7 +15,7 @@ from pydantic import (
 
 from zfscope.networks.landmarks import default_layers
 from zfscope.networks.spec import NetworkSpec
-from zfscope_analyzers.params import Params, PhotoBox, with_layer
+from zfscope_analyzers.params import MAX_VERTICES, Params, PhotoBox, PhotoPolygon, with_layer
 
 _COLOUR = "#[0-9a-fA-F]{6}"
 
@@ -34,6 +34,24 @@ def _decode_base64(value: Any) -> Any:
 MaskFile = Annotated[
     bytes, BeforeValidator(_decode_base64), WithJsonSchema({"type": "string", "format": "base64"})
 ]
+
+
+# JSON has the short form: a list of [x, y].
+_Polygon = Annotated[
+    PhotoPolygon,
+    WithJsonSchema(
+        {
+            "type": "array",
+            "format": "polygon",
+            "items": {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2},
+            "minItems": 3,
+            "maxItems": MAX_VERTICES,
+        }
+    ),
+]
+
+# Names of the parameters with shapes that replace the sliding window, and of that.
+Shapes = Literal["masks", "boxes", "polygons", "windows"]
 
 
 class WindowSizes(NamedTuple):
@@ -66,6 +84,13 @@ class OccludeParams(Params):
         default=(),
         max_length=1024,
         description="Boxes to occlude instead of a sliding window, in photo pixels.",
+    )
+    polygons: tuple[_Polygon, ...] = Field(
+        default=(),
+        max_length=256,
+        description="Polygons to occlude instead of a sliding window: each a list of at least three vertices "
+        "[x, y] in photo pixels, with an even-odd fill; pixels of the network's input whose centre is inside "
+        "are occluded.",
     )
     fill: str = Field(
         default="grey",
@@ -108,6 +133,13 @@ class OccludeParams(Params):
         "theirs. Empty: all layers.",
     )
 
+    @property
+    def shapes(self) -> Shapes:
+        """Kind of the occluded shapes."""
+        if self.masks:
+            return "masks"
+        return "boxes" if self.boxes else "polygons" if self.polygons else "windows"
+
     def sizes(self, side: int) -> WindowSizes:
         """Return the window and the stride for a network whose input has this side, in pixels.
 
@@ -120,14 +152,13 @@ class OccludeParams(Params):
         """Return the parameters with the full name of the layer that they mean in a network."""
         return with_layer(self, spec, default_layers(spec).last_activation)
 
-    @field_validator("boxes")
+    @field_validator("boxes", "polygons")
     @classmethod
-    def _reject_boxes_with_masks(
-        cls, boxes: tuple[PhotoBox, ...], info: ValidationInfo
-    ) -> tuple[PhotoBox, ...]:
-        if boxes and info.data.get("masks"):
-            raise ValueError("masks are set too; set only one of them")
-        return boxes
+    def _reject_several_kinds(cls, shapes: tuple[Any, ...], info: ValidationInfo) -> tuple[Any, ...]:
+        others = [name for name in ("masks", "boxes") if name != info.field_name and info.data.get(name)]
+        if shapes and others:
+            raise ValueError(f"{others[0]} are set too; set only one of them")
+        return shapes
 
     @field_validator("stride")
     @classmethod

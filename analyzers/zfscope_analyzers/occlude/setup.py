@@ -23,8 +23,9 @@ from zfscope.images.render import GREY
 from zfscope.networks.receptive import receptive_fields
 from zfscope.store import Label, Model
 from zfscope_analyzers.occlude.params import OccludeParams
+from zfscope_analyzers.occlude.polygons import window_from_polygon
 from zfscope_analyzers.occlude.windows import OcclusionWindow, window_from_mask, window_starts
-from zfscope_analyzers.params import PhotoBox
+from zfscope_analyzers.params import PhotoBox, PhotoPolygon
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,6 +144,8 @@ def _windows(context: Context, params: OccludeParams) -> Sequence[OcclusionWindo
         return [_window_from_box(box, index, prepared) for index, box in enumerate(params.boxes)]
     if params.masks:
         return list(_windows_from_masks(context, params.masks))
+    if params.polygons:
+        return list(_windows_from_polygons(context, params.polygons))
     side = context.model.spec.input_size
     sizes = params.sizes(side)
     if sizes.window > side:
@@ -175,6 +178,13 @@ def _windows_from_masks(context: Context, masks: Sequence[bytes]) -> Iterator[Oc
     for index, mask in enumerate(masks):
         context.check_cancelled()
         yield window_from_mask(mask, context.images[0], f"masks[{index}]", context.limits)
+
+
+def _windows_from_polygons(context: Context, polygons: Sequence[PhotoPolygon]) -> Iterator[OcclusionWindow]:
+    """Yield the window of each polygon; one with many vertices takes up to some tenths of a second."""
+    for index, polygon in enumerate(polygons):
+        context.check_cancelled()
+        yield window_from_polygon(polygon, context.images[0], f"polygons[{index}]")
 
 
 @dataclass(frozen=True, eq=False)

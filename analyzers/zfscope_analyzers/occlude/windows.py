@@ -123,18 +123,31 @@ def window_from_mask(data: bytes, prepared: Prepared, field: str, limits: Decode
     """
     geometry = prepared.geometries[0]
     light, warnings = light_pixels(data, geometry.photo_size, field, limits)
-    occluded = _in_crop(light, geometry)
-    y, x = np.nonzero(occluded)
-    if not y.size:
-        region = geometry.region
+    window = bounding_window(_in_crop(light, geometry), warnings)
+    if window is None:
         raise InputError(
-            f"{field} has no occluded pixel within the part of the photo that the network sees, "
-            f"({region.x0:g}, {region.y0:g}) to ({region.x1:g}, {region.y1:g}); pixels lighter than {_LIGHT} "
-            "are occluded",
+            f"{field} has no occluded pixel within {seen_part(geometry)}; pixels lighter than {_LIGHT} are "
+            "occluded",
             field=field,
         )
+    return window
+
+
+def bounding_window(occluded: NDArray[np.bool_], warnings: tuple[Notice, ...] = ()) -> OcclusionWindow | None:
+    """Return the smallest window with all occluded pixels; None if there are none. occluded: of the crop."""
+    y, x = np.nonzero(occluded)
+    if not y.size:
+        return None
     top, left, bottom, right = int(y.min()), int(x.min()), int(y.max()) + 1, int(x.max()) + 1
     return OcclusionWindow(top, left, bottom - top, right - left, occluded[top:bottom, left:right], warnings)
+
+
+def seen_part(geometry: Geometry) -> str:
+    """Return a description of the part of the photo that the network sees, for errors."""
+    box = geometry.region
+    return (
+        f"the part of the photo that the network sees, ({box.x0:g}, {box.y0:g}) to ({box.x1:g}, {box.y1:g})"
+    )
 
 
 class LightPixels(NamedTuple):

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import redirect_stdout
 from inspect import Parameter
@@ -22,6 +23,8 @@ from zfscope.validation import resolve_reference, unknown_name
 # Maximum nesting of the JSON shape shown in help: a plugin's schema may be recursive.
 _MAX_DEPTH = 6
 _FILES = "FILE [FILE ...]"
+_POLYGONS = '"X,Y X,Y X,Y; ..."|JSON|FILE'
+_VERTICES = re.compile(r"[-+.,;\s\d]+")
 _SCALARS: Mapping[str, Callable[[str], Any]] = {"string": str, "integer": int, "number": float}
 # click's UsageError, which typer does not export.
 _UsageError: type[Exception] = BadParameter.__mro__[1]
@@ -79,8 +82,9 @@ def schema_options(schema: Mapping[str, Any]) -> dict[str, Parameter]:
 
     Scalars are typed, enums are checked, booleans become `--name/--no-name` flags, and base64 properties take
     the name of a file to read. Lists of scalars are repeatable options, lists of files take several names.
-    Everything else takes JSON or the name of a JSON file. The Python parameters are numbered, as a property's
-    name may not be a valid identifier.
+    Everything else takes JSON or the name of a JSON file; lists of polygons also text, see
+    `polygons_or_json`. The Python parameters are numbered, as a property's name may not be a valid
+    identifier.
     """
     required = schema.get("required", ())
     return {
@@ -120,7 +124,7 @@ def _option(
         text = f"{text} May be repeated."
     elif choices:
         metavar = f"{{{','.join(choices)}}}"
-    elif read is json_or_file:
+    elif read in (json_or_file, polygons_or_json):
         text = f"{text}  JSON or a JSON file: {shape}"
 
     return option(
@@ -157,6 +161,8 @@ def _reader(field: Mapping[str, Any]) -> tuple[Callable[[str], Any], str]:
     """
     if _is_file(field):
         return file_as_base64, "FILE"
+    if field.get("type") == "array" and field.get("items", {}).get("format") == "polygon":
+        return polygons_or_json, _POLYGONS
     kind = str(field.get("type"))
     return (_SCALARS[kind], kind.upper()) if kind in _SCALARS else (json_or_file, "JSON|FILE")
 
@@ -169,6 +175,26 @@ def _is_file(field: Mapping[str, Any]) -> bool:
 def file_as_base64(name: str) -> str:
     """Read a file as base64. Raises ValueError if it cannot be read, InputError if it is rejected."""
     return base64.b64encode(_bytes(name, "cannot be read")).decode()
+
+
+def polygons_or_json(text: str) -> Any:
+    """Parse polygons as text, or JSON or the name of a JSON file like `json_or_file`.
+
+    Polygons are separated by semicolons, their vertices by spaces: `120,80 200,90 160,170; 10,10 40,10 9,30`.
+    Raises ValueError for text that is neither.
+    """
+    if "," not in text or not _VERTICES.fullmatch(text):
+        return json_or_file(text)
+    try:
+        polygons = [
+            [[float(x), float(y)] for x, y in (vertex.split(",") for vertex in polygon.split())]
+            for polygon in text.split(";")
+        ]
+    except ValueError as error:
+        raise ValueError(
+            f"'{text:.80}' is not a list of vertices; write each as X,Y: 120,80 200,90 160,170"
+        ) from error
+    return [polygon for polygon in polygons if polygon]
 
 
 def json_or_file(text: str) -> Any:

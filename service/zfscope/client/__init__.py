@@ -24,6 +24,7 @@ from zfscope.client.client import Client
 from zfscope.client.generated import *  # noqa: F403  # options of the methods
 from zfscope.client.methods import ClientMethods
 from zfscope.client.photos import Photo
+from zfscope.client.shapes import Polygon
 from zfscope.images.geometry import Box
 from zfscope.results import Analysis, Notice, Picture, Table
 
@@ -39,6 +40,7 @@ __all__ = [
     "Photo",
     "Picture",
     "PixelTensor",
+    "Polygon",
     "Table",
     *answers.__all__,
     *generated.__all__,

@@ -26,6 +26,7 @@ from zfscope.answers.architectures import MAX_MODELS
 from zfscope.cancellation import Cancellation
 from zfscope.client.generated import AnalysisOptions, CallOptions
 from zfscope.client.photos import Photo, image_to_wire, images_to_wire, masks_to_wire
+from zfscope.client.shapes import polygons_to_wire
 from zfscope.errors import InputError
 from zfscope.images.geometry import Box
 from zfscope.v1 import analysis_pb2, classification_pb2, image_pb2, model_pb2
@@ -248,6 +249,8 @@ def _typed(
     parameters = {name: value for name, value in options.items() if name not in _CALL}
     if "masks" in parameters:
         parameters["masks"] = masks_to_wire(parameters["masks"])
+    if "polygons" in parameters:
+        parameters["polygons"] = polygons_to_wire(parameters["polygons"])
     call_options = {name: options[name] for name in _CALL if name in options}
     return _request(typed.analyzer, images, {**parameters, **arguments}, call_options, typed.assemble, typed)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypedDict, TypeVar, Unpack
 from zfscope.answers import Progress, Unit
 from zfscope.cancellation import Cancellation
 from zfscope.client.files import File
+from zfscope.client.shapes import Polygon
 from zfscope.images.geometry import Box
 
 __all__ = [
@@ -169,6 +170,9 @@ class OccludeOptions(AnalysisOptions, total=False):
     masks: Masks to occlude instead of a sliding window: image files of the photo's size; pixels lighter
         than 127 are occluded.
     boxes: Boxes to occlude instead of a sliding window, in photo pixels.
+    polygons: Polygons to occlude instead of a sliding window: each a list of at least three vertices [x,
+        y] in photo pixels, with an even-odd fill; pixels of the network's input whose centre is inside
+        are occluded.
     fill: Fill of the occluded pixels: grey (128), mean (the mean colour of the network's crop of this
         photo), blur (that crop, blurred by a Gaussian with a standard deviation of half a window) or
         #rrggbb. Default: 'grey'.
@@ -189,6 +193,7 @@ class OccludeOptions(AnalysisOptions, total=False):
     stride: int
     masks: Sequence[File]
     boxes: Sequence[Box]
+    polygons: Sequence[Polygon]
     fill: str
     classes: Sequence[str]
     value: str

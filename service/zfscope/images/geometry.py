@@ -101,6 +101,11 @@ class Geometry:
         scaled = Box(relative.x0 / across, relative.y0 / down, relative.x1 / across, relative.y1 / down)
         return self._mirrored(scaled)
 
+    def point_to_network(self, x: float, y: float) -> tuple[float, float]:
+        """Map a point from photo pixels to network pixels."""
+        point = self.to_network(Box(x, y, x, y))
+        return point.x0, point.y0
+
     def _photo_pixels_per_network_pixel(self) -> tuple[float, float]:
         height, width = self.network_size
         return self.region.width / width, self.region.height / height

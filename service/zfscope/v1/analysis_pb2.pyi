@@ -843,6 +843,7 @@ class OccludeRequest(_message.Message):
     MASKS_FIELD_NUMBER: _builtins.int
     CONTROL_FIELD_NUMBER: _builtins.int
     CONTROL_DOWN_TO_FIELD_NUMBER: _builtins.int
+    POLYGONS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """The model's name. Empty means the service's default model."""
     version: _builtins.int
@@ -886,7 +887,7 @@ class OccludeRequest(_message.Message):
     @_builtins.property
     def boxes(self) -> _containers.RepeatedCompositeFieldContainer[_image_pb2.Box]:
         """Rectangles to occlude, in pixels of the photo, at most 1024; each is clipped to the part of the photo
-        that the network sees. Empty means `masks`, or a sliding window.
+        that the network sees. Empty means `masks`, `polygons`, or a sliding window.
         """
 
     @_builtins.property
@@ -900,7 +901,15 @@ class OccludeRequest(_message.Message):
         """Shapes to occlude, at most 256: image files (as in Image.encoded) of the photo's size after EXIF
         orientation; pixels lighter than 127 are occluded, transparent pixels are not. A pixel of the network's
         input is occluded if the photo's pixel at its centre is. A mask that occludes no such pixel is an error,
-        and so is combining masks with `boxes`. Empty means `boxes`, or a sliding window.
+        and so is combining masks with `boxes`. Empty means `boxes`, `polygons`, or a sliding window.
+        """
+
+    @_builtins.property
+    def polygons(self) -> _containers.RepeatedCompositeFieldContainer[_image_pb2.Polygon]:
+        """Polygons to occlude, in pixels of the photo, at most 256; each is clipped to the part of the photo that the
+        network sees. A pixel of the network's input is occluded if its centre is inside by the even-odd rule (a ray
+        from it crosses the outline an odd number of times) or on the outline. A polygon that occludes no pixel is
+        an error, and so is combining polygons with `boxes` or `masks`. Empty means those, or a sliding window.
         """
 
     def __init__(
@@ -923,10 +932,11 @@ class OccludeRequest(_message.Message):
         masks: _abc.Iterable[_builtins.bytes] | None = ...,
         control: _builtins.bool = ...,
         control_down_to: _builtins.str = ...,
+        polygons: _abc.Iterable[_image_pb2.Polygon] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_map", b"_map", "_pictures", b"_pictures", "_stride", b"_stride", "_version", b"_version", "_window", b"_window", "image", b"image", "map", b"map", "pictures", b"pictures", "stride", b"stride", "version", b"version", "window", b"window"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_map", b"_map", "_pictures", b"_pictures", "_stride", b"_stride", "_version", b"_version", "_window", b"_window", "boxes", b"boxes", "classes", b"classes", "control", b"control", "control_down_to", b"control_down_to", "fill", b"fill", "image", b"image", "layer", b"layer", "map", b"map", "masks", b"masks", "method", b"method", "model", b"model", "pictures", b"pictures", "stride", b"stride", "tensors", b"tensors", "value", b"value", "version", b"version", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_map", b"_map", "_pictures", b"_pictures", "_stride", b"_stride", "_version", b"_version", "_window", b"_window", "boxes", b"boxes", "classes", b"classes", "control", b"control", "control_down_to", b"control_down_to", "fill", b"fill", "image", b"image", "layer", b"layer", "map", b"map", "masks", b"masks", "method", b"method", "model", b"model", "pictures", b"pictures", "polygons", b"polygons", "stride", b"stride", "tensors", b"tensors", "value", b"value", "version", b"version", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__map: _TypeAlias = _typing.Literal["map"]  # noqa: Y015
     _WhichOneofArgType__map: _TypeAlias = _typing.Literal["_map", b"_map"]  # noqa: Y015
@@ -953,8 +963,8 @@ Global___OccludeRequest: _TypeAlias = OccludeRequest  # noqa: Y015
 
 @_typing.final
 class OccludeResponse(_message.Message):
-    """Effects of the occluded windows. The window of a mask is its bounding box; in maps a mask counts only for
-    the pixels that it occludes.
+    """Effects of the occluded windows. The window of a mask or polygon is its bounding box; in maps it counts only
+    for the pixels that it occludes.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

@@ -25,21 +25,25 @@ _sym_db = _symbol_database.Default()
 from zfscope.v1 import tensor_pb2 as zfscope_dot_v1_dot_tensor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16zfscope/v1/image.proto\x12\nzfscope.v1\x1a\x17zfscope/v1/tensor.proto\"z\n\x05Image\x12\x11\n\x07\x65ncoded\x18\x01 \x01(\x0cH\x00\x12$\n\x06tensor\x18\x02 \x01(\x0b\x32\x12.zfscope.v1.TensorH\x00\x12-\n\x0ctensor_scale\x18\x03 \x01(\x0e\x32\x17.zfscope.v1.TensorScaleB\t\n\x07\x63ontent\"3\n\x07Picture\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03png\x18\x02 \x01(\x0c\x12\r\n\x05scale\x18\x03 \x01(\t\"%\n\x04Size\x12\r\n\x05width\x18\x01 \x01(\x05\x12\x0e\n\x06height\x18\x02 \x01(\x05\"5\n\x03\x42ox\x12\n\n\x02x0\x18\x01 \x01(\x01\x12\n\n\x02y0\x18\x02 \x01(\x01\x12\n\n\x02x1\x18\x03 \x01(\x01\x12\n\n\x02y1\x18\x04 \x01(\x01*\x80\x01\n\x0bTensorScale\x12\x1c\n\x18TENSOR_SCALE_UNSPECIFIED\x10\x00\x12\x1b\n\x17TENSOR_SCALE_NORMALISED\x10\x01\x12\x1b\n\x17TENSOR_SCALE_PIXELS_255\x10\x02\x12\x19\n\x15TENSOR_SCALE_PIXELS_1\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16zfscope/v1/image.proto\x12\nzfscope.v1\x1a\x17zfscope/v1/tensor.proto\"\x1d\n\x05Point\x12\t\n\x01x\x18\x01 \x01(\x01\x12\t\n\x01y\x18\x02 \x01(\x01\".\n\x07Polygon\x12#\n\x08vertices\x18\x01 \x03(\x0b\x32\x11.zfscope.v1.Point\"z\n\x05Image\x12\x11\n\x07\x65ncoded\x18\x01 \x01(\x0cH\x00\x12$\n\x06tensor\x18\x02 \x01(\x0b\x32\x12.zfscope.v1.TensorH\x00\x12-\n\x0ctensor_scale\x18\x03 \x01(\x0e\x32\x17.zfscope.v1.TensorScaleB\t\n\x07\x63ontent\"3\n\x07Picture\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03png\x18\x02 \x01(\x0c\x12\r\n\x05scale\x18\x03 \x01(\t\"%\n\x04Size\x12\r\n\x05width\x18\x01 \x01(\x05\x12\x0e\n\x06height\x18\x02 \x01(\x05\"5\n\x03\x42ox\x12\n\n\x02x0\x18\x01 \x01(\x01\x12\n\n\x02y0\x18\x02 \x01(\x01\x12\n\n\x02x1\x18\x03 \x01(\x01\x12\n\n\x02y1\x18\x04 \x01(\x01*\x80\x01\n\x0bTensorScale\x12\x1c\n\x18TENSOR_SCALE_UNSPECIFIED\x10\x00\x12\x1b\n\x17TENSOR_SCALE_NORMALISED\x10\x01\x12\x1b\n\x17TENSOR_SCALE_PIXELS_255\x10\x02\x12\x19\n\x15TENSOR_SCALE_PIXELS_1\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'zfscope.v1.image_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TENSORSCALE']._serialized_start=335
-  _globals['_TENSORSCALE']._serialized_end=463
-  _globals['_IMAGE']._serialized_start=63
-  _globals['_IMAGE']._serialized_end=185
-  _globals['_PICTURE']._serialized_start=187
-  _globals['_PICTURE']._serialized_end=238
-  _globals['_SIZE']._serialized_start=240
-  _globals['_SIZE']._serialized_end=277
-  _globals['_BOX']._serialized_start=279
-  _globals['_BOX']._serialized_end=332
+  _globals['_TENSORSCALE']._serialized_start=414
+  _globals['_TENSORSCALE']._serialized_end=542
+  _globals['_POINT']._serialized_start=63
+  _globals['_POINT']._serialized_end=92
+  _globals['_POLYGON']._serialized_start=94
+  _globals['_POLYGON']._serialized_end=140
+  _globals['_IMAGE']._serialized_start=142
+  _globals['_IMAGE']._serialized_end=264
+  _globals['_PICTURE']._serialized_start=266
+  _globals['_PICTURE']._serialized_end=317
+  _globals['_SIZE']._serialized_start=319
+  _globals['_SIZE']._serialized_end=356
+  _globals['_BOX']._serialized_start=358
+  _globals['_BOX']._serialized_end=411
 # @@protoc_insertion_point(module_scope)

@@ -3,8 +3,10 @@
 isort:skip_file
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from zfscope.v1 import tensor_pb2 as _tensor_pb2
 import builtins as _builtins
@@ -53,6 +55,56 @@ are an error.
 TENSOR_SCALE_PIXELS_1: TensorScale.ValueType  # 3
 """Pixels from 0 to 1, RGB or grey, float32, which the service normalises. Values outside of the range are an error."""
 Global___TensorScale: _TypeAlias = TensorScale  # noqa: Y015
+
+@_typing.final
+class Point(_message.Message):
+    """A point in pixels, from the upper left corner of the photo."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    X_FIELD_NUMBER: _builtins.int
+    Y_FIELD_NUMBER: _builtins.int
+    x: _builtins.float
+    """Distance from the left edge, from -1,000,000 to 1,000,000."""
+    y: _builtins.float
+    """Distance from the upper edge, in the same range."""
+    def __init__(
+        self,
+        *,
+        x: _builtins.float = ...,
+        y: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["x", b"x", "y", b"y"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Point: _TypeAlias = Point  # noqa: Y015
+
+@_typing.final
+class Polygon(_message.Message):
+    """A polygon, closed from its last vertex to its first."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERTICES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def vertices(self) -> _containers.RepeatedCompositeFieldContainer[Global___Point]:
+        """Vertices in order, 3 to 1024."""
+
+    def __init__(
+        self,
+        *,
+        vertices: _abc.Iterable[Global___Point] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["vertices", b"vertices"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Polygon: _TypeAlias = Polygon  # noqa: Y015
 
 @_typing.final
 class Image(_message.Message):

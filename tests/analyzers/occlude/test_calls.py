@@ -22,6 +22,8 @@ def test_the_cost_is_one_pass_per_window(context: Context) -> None:
     assert OCCLUDE.cost(context.model, read_params(OCCLUDE, {"window": 1, "stride": 1})) == 32**2 + 2
     assert OCCLUDE.cost(context.model, read_params(OCCLUDE, {"boxes": [box(0, 0, 1, 1)] * 7})) == 7 + 2
     assert OCCLUDE.cost(context.model, read_params(OCCLUDE, {"masks": [b"a mask"] * 3})) == 3 + 2
+    triangle = [[0, 0], [9, 0], [0, 9]]
+    assert OCCLUDE.cost(context.model, read_params(OCCLUDE, {"polygons": [triangle] * 4})) == 4 + 2
 
 
 def test_partial_results_show_the_map_so_far(context: Context) -> None:
@@ -128,9 +130,11 @@ def test_a_cancelled_call_stops_between_two_batches(context: Context) -> None:
     assert checks == 2
 
 
-def test_a_cancelled_call_stops_between_two_masks(cancelled_context: Context) -> None:
+def test_a_cancelled_call_stops_between_two_masks_or_polygons(cancelled_context: Context) -> None:
     with pytest.raises(Cancelled):
         analyze(cancelled_context, masks=[b"not an image"])
+    with pytest.raises(Cancelled):
+        analyze(cancelled_context, polygons=[[[0, 0], [1, 0], [0, 1]]])  # outside of the crop
 
 
 def test_one_picture_shows_all_panels_of_figure_7(context: Context) -> None:

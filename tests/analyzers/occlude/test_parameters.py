@@ -13,6 +13,7 @@ from zfscope_analyzers.occlude import setup
 from zfscope_analyzers.occlude.params import OccludeParams
 
 GOOD_MASK = mask_file(np.ones((48, 60), bool))
+TRIANGLE = [[20, 10], [40, 10], [30, 30]]
 
 
 @pytest.mark.parametrize(
@@ -78,6 +79,46 @@ GOOD_MASK = mask_file(np.ones((48, 60), bool))
             InputError,
             "boxes",
             "masks are set too; set only one of them",
+        ),
+        (
+            {"polygons": [TRIANGLE, TRIANGLE, [[0, 0], [4, 0], [0, 4]]]},
+            InputError,
+            r"polygons\[2\]",
+            r"polygons\[2\] has no pixel within .* the network sees, \(8.66667, 2.66667\) to \(51.3333, 45",
+        ),
+        (
+            {"polygons": [[[30, 20], [30.1, 20], [30, 20.1]]]},
+            InputError,
+            r"polygons\[0\]",
+            r"polygons\[0\] has no pixel within .* occludes pixels of the network's input whose centre is",
+        ),
+        ({"polygons": [TRIANGLE[:2]]}, InputError, r"polygons\[0\].vertices", "at least 3 items"),
+        ({"polygons": [TRIANGLE * 400]}, InputError, r"polygons\[0\].vertices", "at most 1024 items"),
+        ({"polygons": [TRIANGLE] * 257}, InputError, "polygons", "at most 256 items"),
+        ({"polygons": [[[0, 0], [1, 2, 3], [4, 5]]]}, InputError, r"polygons\[0\].vertices\[1\]", "valid"),
+        (
+            {"polygons": [[*TRIANGLE, [0, float("nan")]]]},
+            InputError,
+            r"polygons\[0\].vertices\[3\].y",
+            "finite number",
+        ),
+        (
+            {"polygons": [[*TRIANGLE, [1e7, 0]]]},
+            InputError,
+            r"polygons\[0\].vertices\[3\].x",
+            "less than or equal to 1000000",
+        ),
+        (
+            {"masks": [GOOD_MASK], "polygons": [TRIANGLE]},
+            InputError,
+            "polygons",
+            "masks are set too; set only one of them",
+        ),
+        (
+            {"boxes": [box(20, 10, 30, 20)], "polygons": [TRIANGLE]},
+            InputError,
+            "polygons",
+            "boxes are set too; set only one of them",
         ),
         ({"boxes": [box(3, 3, float("inf"), 9)]}, InputError, r"boxes\[0\].x1", "finite"),
         (

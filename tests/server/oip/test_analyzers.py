@@ -116,6 +116,24 @@ def test_list_parameters_are_json_text(stub: GRPCInferenceServiceStub, photo: by
     assert [(record["map"], record["y"], record["x"]) for record in records[1:]] == [(1, 2, 4)]
 
 
+def test_polygons_are_json_text(
+    stub: GRPCInferenceServiceStub, call_error: Callable[..., CallError], photo: bytes
+) -> None:
+    def request(*polygons: list[list[float]]) -> pb.ModelInferRequest:
+        return raw_photos(
+            photo,
+            model_name="tiny/occlude",
+            parameters=parameters(polygons=json.dumps(polygons)),
+            outputs=requested_outputs("analysis"),
+        )
+
+    inside, outside = [[20, 10], [40, 10], [20, 30]], [[0, 0], [1, 0], [0, 1]]
+    answer = stub.ModelInfer(request(inside, inside))
+    assert json.loads(unpack(answer.raw_output_contents[0])[0])["numbers"] == {"windows": 2}
+    error = call_error(stub.ModelInfer, request(inside, outside))
+    assert (error.code, error.field) == (INVALID, "parameters.polygons[1]")
+
+
 @pytest.mark.parametrize(
     ("values", "field", "message"),
     [

@@ -146,9 +146,42 @@ def test_masks_match_the_analyzer_in_process(
     assert_close(answer.map.totals, expected["totals"])
 
 
+def test_polygons_match_the_analyzer_in_process_and_analyze(
+    client: Client, photo: bytes, store: Path
+) -> None:
+    model = ModelStore(store).load("tiny")
+    occlude = load_analyzers().analyzer("occlude")
+    polygons = [[(20.0, 10.0), (40.0, 12.5), (25.0, 40.0)], [(10.0, 5.0), (50.0, 40.0), (50.0, 5.0)]]
+    images = (prepare(decode(photo), model.preprocessing),)
+    context = Context(model, create_runtime("torch", model), images, tensors=True)
+    expected = occlude.analyze(context, occlude.params(polygons=polygons)).tensors
+
+    answer = client.occlude(photo, polygons=polygons, tensors=True)
+    untyped = client.analyze("occlude", [photo], {"polygons": polygons}, tensors=True).analysis.tensors
+
+    assert answer.windows == 2
+    np.testing.assert_array_equal(answer.positions, expected["windows"])
+    np.testing.assert_array_equal(untyped["windows"], expected["windows"])
+    assert_close(answer.classes[0].values, expected["values"][0])
+    assert_close(answer.classes[0].value_map, expected["value-maps"][0])
+    assert_close(untyped["value-maps"], expected["value-maps"])
+
+
 @pytest.mark.parametrize(
     ("options", "error", "field", "message"),
     [
+        (
+            {"polygons": [[(20, 10), (40, 12), (25, 40)]] * 2 + [[(0, 0), (1, 0), (0, 1)]]},
+            InputError,
+            "polygons[2]",
+            r"polygons\[2\] has no pixel within the part of the photo that the network sees",
+        ),
+        (
+            {"polygons": [[(20, 10), (40, float("inf")), (25, 40)]]},
+            InputError,
+            "polygons[0].vertices[1].y",
+            "finite number",
+        ),
         ({"window": 33}, InputError, "window", r"window is 33; allowed: 1 to 32 \(the network reads 32 x 32"),
         ({"stride": 0}, InputError, "stride", "stride is 0"),
         ({"window": -3}, InputError, "window", "window is -3"),
