@@ -9,7 +9,6 @@ import pytest
 from tests.analyzers.occlude.conftest import analyze, box, mask_file
 from zfscope.analysis.contract import Context
 from zfscope.errors import InputError, NotFound
-from zfscope_analyzers.occlude import setup
 from zfscope_analyzers.occlude.params import OccludeParams
 
 GOOD_MASK = mask_file(np.ones((48, 60), bool))
@@ -137,7 +136,7 @@ def test_invalid_regions_are_rejected_before_any_pass(
     field: str,
     message: str,
 ) -> None:
-    monkeypatch.setattr(setup, "trace", None)
+    monkeypatch.setattr(Context, "trace", None)
     with pytest.raises(error, match=message) as caught:
         analyze(context, **parameters)
     assert re.fullmatch(field, caught.value.field)
