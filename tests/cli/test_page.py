@@ -14,7 +14,7 @@ import pytest
 from tests.cli.conftest import COMMAND
 from zfscope.client import Client, ClientMethods
 from zfscope.local import LocalClient
-from zfscope.page.settings import PageSettings
+from zfscope.page.settings import PageSettings, warn_about_unknown_variables
 
 Run = Callable[..., Any]
 Served = list[tuple[ClientMethods, PageSettings]]
@@ -30,6 +30,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> Served:
         announce("http://127.0.0.1:1/")
 
     monkeypatch.setattr("zfscope.page.serve.serve", serve)
+    monkeypatch.setattr("zfscope.cli.page.return_freed_memory", lambda: None)
     return started
 
 
@@ -101,6 +102,14 @@ def test_without_the_extra_the_command_names_it() -> None:
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert result.returncode == 2
     assert result.stderr == "zfscope: the page needs zfscope[page]: pip install 'zfscope[page]'\n"
+
+
+def test_an_unknown_variable_of_the_page_is_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("ZFSCOPE_PAGE_WORKER", "2")
+    warn_about_unknown_variables()
+    assert caplog.messages == ["unknown variable ZFSCOPE_PAGE_WORKER ignored; nearest: ZFSCOPE_PAGE_WORKERS"]
 
 
 @pytest.mark.usefixtures("ctrl_c")

@@ -54,6 +54,13 @@ def test_the_help_imports_no_command_and_no_heavy_module(environment: dict[str, 
     assert not modules & {entry.target.partition(":")[0] for entry in COMMANDS.values()}
 
 
+def test_the_page_of_a_service_imports_nothing_from_the_engine() -> None:
+    program = "import json, sys, zfscope.client, zfscope.page.serve; print(json.dumps(list(sys.modules)))"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    of_fastapi = {"opentelemetry"}  # its API, which records nothing by itself
+    assert not set(json.loads(result.stdout)) & ENGINE - of_fastapi
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_summary_of_a_command_is_the_first_sentence_of_its_help(name: str) -> None:
     command, length = COMMANDS[name].load(name), 10_000

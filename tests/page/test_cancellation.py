@@ -84,3 +84,23 @@ def test_analyses_over_the_limit_are_rejected_and_others_answer_meanwhile(
             assert page.get("v1/models").status == 200
             assert page.upload("v1/classify", ("photo", photo)).status == 200
         assert threading.active_count() < 50
+
+
+def test_a_queued_request_ends_with_a_sentence_when_the_page_stops(
+    held: LocalClient, photo: bytes, tmp_path: Path
+) -> None:
+    with (
+        running_page(held, workers=1) as page,
+        waiting(page, tmp_path, photo, "application/json"),
+        socket.create_connection(page.address, timeout=60) as queued,
+    ):
+        queued.sendall(head_and_body(tmp_path, photo, "application/json"))
+        lane = page.server.state.analyses
+        wait_until(lambda: lane.length == 2, "the second request is queued")
+        page.server.stop()
+        received = b""
+        while more := queued.recv(65536):
+            received += more
+    assert received.startswith(b"HTTP/1.1 499 ")
+    assert b"CANCELLED" in received
+    assert (tmp_path / "begun").read_text().count("\n") == 1

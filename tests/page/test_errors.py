@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.support.page_server import PageClient
 from zfscope import errors
 from zfscope.page.errors import error_body, error_response
 from zfscope.wire.http_status import HTTP_STATUSES
@@ -48,3 +49,24 @@ def test_fields_of_images_are_named_like_the_members_of_a_request() -> None:
     status, body = error_body(error, request_id="r1")
     assert (status, body["error"]["field"]) == (400, "photos[1]")
     assert body["error"]["message"] == "photos[1] is not an image"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "reason"),
+    [
+        ("GET", "v1/nothing", 404, "NOT_FOUND"),
+        ("POST", "v1/nothing", 404, "NOT_FOUND"),
+        ("GET", "nothing.html", 404, "NOT_FOUND"),
+        ("DELETE", "v1/models", 405, "METHOD_NOT_ALLOWED"),
+        ("GET", "v1/project", 405, "METHOD_NOT_ALLOWED"),
+        ("GET", "../../etc/passwd", 404, "NOT_FOUND"),
+        ("GET", "..%2f..%2fetc/passwd", 404, "NOT_FOUND"),
+        ("GET", "v1/models/tiny?version=x", 400, "INPUT_ERROR"),
+        ("GET", "v1/models/nothing", 404, "NOT_FOUND"),
+    ],
+)
+def test_a_wrong_path_or_method_is_an_error_like_any_other(
+    page: PageClient, method: str, path: str, status: int, reason: str
+) -> None:
+    answer = page.request(method, path)
+    assert (answer.status, answer.error["reason"]) == (status, reason)

@@ -1,10 +1,13 @@
 """Requests from other sites and without a token are rejected; responses carry security headers."""
 
+import ssl
 from collections.abc import Iterator
+from http.client import HTTPSConnection
 from pathlib import Path
 
 import pytest
 
+from tests.support.certificates import issue_certificates
 from tests.support.page_server import PageClient, running_page
 from zfscope.errors import InputError
 from zfscope.local import LocalClient
@@ -125,3 +128,23 @@ def test_beyond_loopback_a_token_and_tls_are_required(local: LocalClient, tmp_pa
     with pytest.raises(InputError, match="without TLS"):
         create(token=TOKEN)
     create(allow_insecure=True).close()
+
+
+def test_the_page_speaks_tls_and_marks_its_cookie(local: LocalClient, tmp_path: Path) -> None:
+    files = issue_certificates(tmp_path)
+    with running_page(local, token=TOKEN, tls_certificate=files.certificate, tls_key=files.key) as page:
+        assert page.url.startswith("https://127.0.0.1:")
+        context = ssl.create_default_context(cafile=str(files.ca))
+        connection = HTTPSConnection(*page.address, timeout=60, context=context)
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        connection.request("POST", "/v1/session", f"token={TOKEN}", form)
+        cookie = connection.getresponse().headers["set-cookie"]
+        assert "secure" in cookie.lower()
+        connection.close()
+
+
+def test_answers_are_never_cached_and_files_of_the_page_are_revalidated(page: PageClient) -> None:
+    assert page.get("v1/models").headers["cache-control"] == "no-store"
+    static = page.get("").headers
+    assert static["cache-control"] == "no-cache"
+    assert page.get("", **{"If-None-Match": static["etag"]}).status == 304

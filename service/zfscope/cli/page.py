@@ -6,6 +6,7 @@ from typing import Any
 from zfscope.cli import options as opt
 from zfscope.cli.command import FILES, option, parameter, use_connection_options, with_parameters
 from zfscope.cli.connect import connect
+from zfscope.cli.memory import return_freed_memory
 from zfscope.cli.streams import OutputLost, echo
 from zfscope.errors import MissingExtra
 
@@ -71,6 +72,7 @@ def page(store: Path | None, indexes: Path | None, server: str, open_browser: bo
         raise MissingExtra("the page needs zfscope[page]: pip install 'zfscope[page]'") from error
     from zfscope.wire.settings import read_settings
 
+    return_freed_memory()
     connection = {name: options.pop(f"{_PREFIX}{name}") for name in ("tls", *FILES)}
     options["public_hosts"] = tuple(options.pop("public_host") or ()) or None
     passed = {name: value for name, value in options.items() if value not in (None, "")}

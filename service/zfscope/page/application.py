@@ -6,8 +6,10 @@ from pathlib import Path
 
 from fastapi import FastAPI
 from pydantic import SecretStr
-from starlette.responses import HTMLResponse
+from starlette.exceptions import HTTPException
+from starlette.responses import HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
 
 from zfscope.client.methods import ClientMethods
 from zfscope.page.context import RequestContext
@@ -58,8 +60,18 @@ def create_application(
     add_openapi(app)
     _add_documentation(app)
     app.mount("/web", StaticFiles(directory=SHARED))
-    app.mount("/", StaticFiles(directory=STATIC, html=True))
+    app.router.default = _Files(directory=STATIC, html=True)  # a mount would hide the status 405 of routes
     return app, state
+
+
+class _Files(StaticFiles):
+    """Files of the page. Below v1/ there are none."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        """Return the response for a path. Raises HTTPException."""
+        if path.partition("/")[0] == "v1":
+            raise HTTPException(404)
+        return await super().get_response(path, scope)
 
 
 def _add_documentation(app: FastAPI) -> None:

@@ -12,6 +12,7 @@ from zfscope.errors import Busy, Cancelled, NotReady
 
 T = TypeVar("T")
 _GONE = "the client closed the connection"
+_SHUTDOWN = "the page is shutting down"
 
 
 class Lane:
@@ -23,10 +24,15 @@ class Lane:
         self._running: set[Cancellation] = set()
         self._closed = False
 
+    @property
+    def length(self) -> int:
+        """Number of running and queued calls."""
+        return len(self._running)
+
     def start(self, work: Callable[[Cancellation], T], cancel: Cancellation) -> "asyncio.Future[T]":
         """Run `work` in a thread. Raises Busy if the queue is full, NotReady after `close`."""
         if self._closed:
-            raise NotReady("the page is shutting down")
+            raise NotReady(_SHUTDOWN)
         if len(self._running) >= self._limit:
             raise Busy(
                 f"{len(self._running)} {self._name} are running or queued, the maximum; try again in a moment"
@@ -39,7 +45,9 @@ class Lane:
 
     async def run(self, work: Callable[[], T]) -> T:
         """Run short work that cannot be cancelled."""
-        return await self.start(lambda _: work(), Cancellation())
+        future = self.start(lambda _: work(), Cancellation())
+        await asyncio.wait({future})
+        return result_of(future)
 
     def close(self) -> None:
         """Cancel the calls in progress and reject new ones."""
@@ -67,10 +75,17 @@ async def run_until_gone(request: Request, lane: Lane, work: Callable[[Cancellat
         await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
         if not running.done():
             raise Cancelled(_GONE)
-        return running.result()
+        return result_of(running)
     finally:
         leaving.cancel()
         abandon(running, cancel)
+
+
+def result_of(done: "asyncio.Future[T]") -> T:
+    """Return the result of work that is done. Raises its exception; Cancelled if it was never started."""
+    if done.cancelled():
+        raise Cancelled(_SHUTDOWN)
+    return done.result()
 
 
 def abandon(running: "asyncio.Future[T]", cancel: Cancellation) -> None:

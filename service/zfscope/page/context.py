@@ -26,7 +26,6 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    "Cache-Control": "no-store",
 }
 
 
@@ -48,7 +47,7 @@ class RequestContext:
             if message["type"] == "http.response.start":
                 started = True
                 headers = MutableHeaders(scope=message)
-                for name, value in {**HEADERS, "X-Request-Id": request_id}.items():
+                for name, value in {**HEADERS, "X-Request-Id": request_id, **_caching(scope)}.items():
                     headers.setdefault(name, value)
             await send(message)
 
@@ -60,3 +59,8 @@ class RequestContext:
             await error_response(error, request_id=request_id)(scope, receive, send_with_headers)
         finally:
             reservation.release()
+
+
+def _caching(scope: Scope) -> dict[str, str]:
+    """Return how browsers may keep a response: answers not at all, files of the page until they change."""
+    return {"Cache-Control": "no-store" if scope["path"].startswith("/v1/") else "no-cache"}

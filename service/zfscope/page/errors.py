@@ -40,8 +40,8 @@ _OWN: Mapping[type[ZfscopeError], tuple[int, str]] = {
     Forbidden: (403, "FORBIDDEN"),
     SlowUpload: (408, "TOO_LATE"),
 }
-# Reasons of Starlette's errors, which come from its router, by status.
-_ROUTER = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
+# Reasons and texts of errors of the router, by status.
+_ROUTER = {404: ("NOT_FOUND", "no such path"), 405: ("METHOD_NOT_ALLOWED", "method not allowed")}
 
 
 class ErrorDetail(BaseModel):
@@ -99,11 +99,10 @@ def add_error_handlers(app: FastAPI) -> None:
 
     async def handle_router(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
-        reason = _ROUTER.get(error.status_code, "INPUT_ERROR")
-        message = (
-            f"{request.method} {request.url.path}: {error.detail.lower()}; see openapi.json for all paths"
-        )
-        return JSONResponse(_body(reason, message, "", {}), error.status_code, error.headers)
+        status = error.status_code
+        reason, text = _ROUTER.get(status, ("INPUT_ERROR", error.detail))
+        message = f"{request.method} {request.url.path:.200}: {text}; see openapi.json for all paths"
+        return JSONResponse(_body(reason, message, "", {}), status, error.headers)
 
     app.add_exception_handler(ZfscopeError, handle)
     app.add_exception_handler(Exception, handle)

@@ -10,7 +10,7 @@ from starlette.types import Receive, Scope, Send
 
 from zfscope.answers import Progress
 from zfscope.cancellation import Cancellation
-from zfscope.page.calls import Lane, abandon
+from zfscope.page.calls import Lane, abandon, result_of
 from zfscope.page.errors import error_body
 
 MEDIA_TYPE = "text/event-stream"
@@ -94,8 +94,8 @@ async def _wait(changed: asyncio.Event) -> bool:
 
 def _outcome(running: "asyncio.Future[Any]", request_id: str) -> bytes:
     try:
-        return _event("result", running.result())
-    except (Exception, asyncio.CancelledError) as error:
+        return _event("result", result_of(running))
+    except Exception as error:
         return _event("error", error_body(error, request_id=request_id)[1])
 
 

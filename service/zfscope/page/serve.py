@@ -17,7 +17,7 @@ from zfscope.address import bracket_ipv6
 from zfscope.client.methods import ClientMethods
 from zfscope.listening import bind_socket, check_exposure
 from zfscope.page.application import create_application
-from zfscope.page.settings import PageSettings
+from zfscope.page.settings import PageSettings, warn_about_unknown_variables
 from zfscope.page.state import PageState
 from zfscope.wire.credentials import read_pair, read_tokens
 
@@ -85,6 +85,7 @@ def serve(client: ClientMethods, settings: PageSettings, *, announce: Callable[[
 
     announce: called with the URL of the page once it accepts connections. Raises the errors of `PageServer`.
     """
+    warn_about_unknown_variables()
     asyncio.run(PageServer(client, settings, announce=announce).run())
 
 

@@ -1,6 +1,9 @@
 """Settings of the page, read from ZFSCOPE_PAGE_ environment variables or passed in by the caller."""
 
+import logging
+import os
 import re
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +19,9 @@ _MIB = 1 << 20
 # Bytes of a request in addition to its photos: parameters, and the headers of its parts.
 _PARAMETER_BYTES = 4 * _MIB
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?(:\d{1,5})?")
+# Variables that compose files read.
+_OTHER_VARIABLES = (f"{PREFIX}PUBLISH",)
+_log = logging.getLogger("zfscope.page")
 Threads = Annotated[PositiveInt, Field(le=1024)]
 
 
@@ -116,3 +122,13 @@ class PageSettings(BaseSettings):
     def result_limits(self) -> MemoryLimits:
         """Limits of the pictures and tensors in memory."""
         return MemoryLimits(100_000, self.result_bytes, self.result_s)
+
+
+def warn_about_unknown_variables() -> None:
+    """Log each ZFSCOPE_PAGE_ variable that nothing reads, with the closest known name."""
+    known = [*(f"{PREFIX}{name}".upper() for name in PageSettings.model_fields), *_OTHER_VARIABLES]
+    for name in sorted(os.environ):
+        if name.upper().startswith(PREFIX) and name.upper() not in known:
+            nearest = get_close_matches(name.upper(), known, n=1, cutoff=0.75)
+            hint = f"; nearest: {nearest[0]}" if nearest else ""
+            _log.warning("unknown variable %s ignored%s", name, hint)
