@@ -57,9 +57,9 @@ class _RuleReLU(nn.Module):
 class ReferenceModule:
     """A module in float64 whose ReLUs follow a rule on the way back.
 
-    Other activations, products and normalisation have their gradients. Batch normalisation that the network
-    has merged with a convolution has the network's weights: their rounding to float32 would otherwise decide
-    whether some units are active.
+    Other activations, products and normalisation have their gradients. Batch normalisation has the network's
+    weights, merged with a convolution or not: their rounding to float32 would otherwise decide whether some
+    units are active.
     """
 
     def __init__(self, module: nn.Module, network: Network) -> None:
@@ -67,6 +67,7 @@ class ReferenceModule:
         self._relus: list[_RuleReLU] = []
         self._replace_relus(self.module)
         self._adopt_weights(network)
+        self._adopt_scales(network)
 
     def _adopt_weights(self, network: Network) -> None:
         for conv, norm in self._normalised_convolutions(network).items():
@@ -79,6 +80,18 @@ class ReferenceModule:
             module.bias = filters.bias
             parent, _, name = norm.rpartition(".")
             setattr(self.module.get_submodule(parent), name, nn.Identity())
+
+    def _adopt_scales(self, network: Network) -> None:
+        modules = dict(self.module.named_modules())
+        for layer in network.spec.layers:
+            norm, weights = modules.get(layer.name), network.weights(layer.name)
+            if not isinstance(norm, nn.BatchNorm2d) or layer.kind != "scale" or weights is None:
+                continue
+            weight, bias = weights
+            assert bias is not None
+            norm.weight, norm.bias = (nn.Parameter(part, requires_grad=False) for part in (weight, bias))
+            norm.running_mean, norm.running_var = torch.zeros_like(bias), torch.ones_like(bias)
+            norm.eps = 0.0
 
     def _normalised_convolutions(self, network: Network) -> Mapping[str, str]:
         """Return the batch normalisation that reads each convolution directly, by names of modules."""

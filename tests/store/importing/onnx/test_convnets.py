@@ -11,7 +11,7 @@ import torch
 from onnx import ModelProto
 from torch import nn
 
-from benchmarks.module_projections import projection_differences
+from benchmarks.module_projections import ReferenceModule, projection_differences
 from tests.support.narrow_convnets import NAMES, narrow_convnet
 from tests.support.onnx_exports import export
 from tests.support.onnx_graphs import assert_close, random_array, read_in_process
@@ -65,6 +65,16 @@ def test_projections_equal_autograd_on_the_code_of_the_module(name: str) -> None
     differences = projection_differences(*imported(name), units=units)
     assert len(differences) == 5
     assert max(differences.values()) < 1e-4, differences
+
+
+@pytest.mark.parametrize("name", ["densenet121", "mobilenetv2_w1"])
+def test_the_reference_of_projections_is_exact_in_float64(name: str) -> None:
+    """Rounded weights of batch normalisation would activate other units."""
+    module, network = imported(name)
+    reference = ReferenceModule(module, network.double())
+    image = torch.from_numpy(random_array(1, *network.shapes["input"], seed=2)).double()
+    ours = trace(network, image).outputs[network.spec.layers[-1].name]
+    assert_close(ours.numpy(), reference.outputs(image, "gradient")[-1].numpy(), tolerance=1e-12)
 
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenetv2_w1", "squeezenet_v1_1", "densenet121"])
