@@ -58,15 +58,13 @@ def fail(*_: object) -> None:
 )
 def test_unknown_layers_and_labels_are_rejected_before_any_pass(
     context: Context,
-    monkeypatch: pytest.MonkeyPatch,
     params: dict[str, str],
     error: type[Exception],
     field: str,
     message: str,
 ) -> None:
-    monkeypatch.setattr("zfscope_gradcam.trace", fail)
     with pytest.raises(error, match=message) as refusal:
-        run_gradcam(context, **params)
+        run_gradcam(replace(context, tracer=fail), **params)
     assert refusal.value.field == field
 
 
