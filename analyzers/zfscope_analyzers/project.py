@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -110,7 +111,7 @@ class _ProjectedUnits:
     control: NDArray[np.float32] | None
     similarities: tuple[Similarity, ...]
 
-    @property
+    @cached_property
     def has_maps(self) -> bool:
         """Whether the layer has feature maps rather than units."""
         return self.model.spec.has_maps(self.layer)

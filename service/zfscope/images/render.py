@@ -24,6 +24,8 @@ GREY = 128
 SCALE_KEY = f"{KEY_PREFIX}scale"
 
 _PERCENTILE = 99.5
+# Level of zlib, 0 to 9: a third of the time of the default, for files that are a seventh larger.
+_COMPRESSION = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +80,7 @@ def encode_png(rgb: Rgb, *, text: Mapping[str, str]) -> bytes:
     for key, value in text.items():
         chunks.add_text(key, value)
     file = _InterruptibleFile()
-    Image.fromarray(rgb).save(file, "PNG", pnginfo=chunks)
+    Image.fromarray(rgb).save(file, "PNG", pnginfo=chunks, compress_level=_COMPRESSION)
     return file.getvalue()
 
 

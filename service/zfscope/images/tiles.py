@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,10 +41,15 @@ class Panel:
     control: NDArray[np.floating] | None = None
     silent: bool = False
 
-    @property
+    @cached_property
     def scale(self) -> float:
         """Magnitude of the projection that is shown as full white; 0 if silent."""
         return 0.0 if self.silent else symmetric_scale(self.projection)
+
+    @cached_property
+    def control_scale(self) -> float:
+        """Magnitude of the control that is shown as full white; 0 without a control."""
+        return 0.0 if self.control is None else symmetric_scale(self.control)
 
 
 def column_count(tiles: int) -> int:
@@ -80,7 +86,7 @@ def tiles(panel: Panel, size_px: int) -> tuple[Image.Image, ...]:
     checkpoint()
     pictures = [signed_to_rgb(panel.projection, scale=panel.scale), panel.view]
     if panel.control is not None:
-        pictures.append(signed_to_rgb(panel.control))
+        pictures.append(signed_to_rgb(panel.control, scale=panel.control_scale))
     box = _visible_box(panel)
     return tuple(fit_square(crop_padded(picture, box), size_px) for picture in pictures)
 
@@ -94,7 +100,7 @@ def panel_note(panel: Panel) -> str:
     """Return a description of the levels of a panel's projection and control."""
     note = f"projection: {SILENT_NOTE if panel.silent else scale_note(panel.scale)}"
     if panel.control is not None:
-        note += f"; control (randomised weights): {scale_note(symmetric_scale(panel.control))}"
+        note += f"; control (randomised weights): {scale_note(panel.control_scale)}"
     return note
 
 

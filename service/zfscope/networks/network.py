@@ -37,6 +37,11 @@ class Layers(nn.Module):
         super().__init__()
         self._modules.update(filters)
 
+    def find(self, layer: str) -> Filters | None:
+        """Return the weights and biases of a layer; None for a layer without any."""
+        found = self._modules.get(layer)
+        return found if isinstance(found, Filters) else None
+
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
     ) -> Any:
@@ -76,7 +81,7 @@ class Network(nn.Module):
 
     def weights(self, layer: str) -> Weights:
         """Return (weight, bias) of a layer; None for a layer without weights."""
-        filters = self.filters.get(layer)
+        filters = self.layers.find(layer)
         return (filters.weight, filters.bias) if filters else None
 
     def forward(
