@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-from zfscope.analysis.contract import Picture, picture
+from zfscope.analysis.contract import Picture, array, picture
 from zfscope.images import layout
 from zfscope.images.feature_maps import MapPicture
 from zfscope.images.geometry import Box
@@ -52,8 +52,10 @@ def draw_pictures(measured: Measurement) -> tuple[Picture, ...]:
 
 
 def _map_pictures(measured: Measurement, shown: Sequence[ActiveUnit]) -> list[MapPicture]:
-    floor = rounding(float(measured.outputs.abs().max()))
-    signed = float(measured.outputs.min()) < -floor
+    outputs = array(measured.outputs)
+    low, high = float(outputs.min()), float(outputs.max())
+    floor = rounding(max(-low, high))
+    signed = low < -floor
     maps = measured.maps()[: len(shown)]
     return [MapPicture(values, signed, silent=float(np.abs(values).max()) <= floor) for values in maps]
 
@@ -169,27 +171,28 @@ def _title(measured: Measurement) -> str:
 
 
 def _subtitle(measured: Measurement) -> str:
-    params = measured.params
-    by = "largest activation" if params.rank == "max" else "sum of activations"
-    is_ranked = not params.maps and measured.has_tiles and params.y is None
-    return "; ".join(filter(None, [f"Ranked by {by}" if is_ranked else "", _area(measured)]))
-
-
-def _area(measured: Measurement) -> str:
-    area = measured.params.area
-    if area is None:
-        return ""
-    if measured.params.box:
-        return f"Box from ({area.x0:g}, {area.y0:g}) to ({area.x1:g}, {area.y1:g}) in photo pixels"
-    return f"Place ({area.x0:g}, {area.y0:g}) in photo pixels"
+    params, area = measured.params, measured.params.area
+    parts = []
+    if not params.maps and measured.has_tiles and params.y is None:
+        parts.append(f"ranked by {'largest activation' if params.rank == 'max' else 'sum of activations'}")
+    if area and params.box:
+        parts.append(f"box from ({area.x0:g}, {area.y0:g}) to ({area.x1:g}, {area.y1:g}) in photo pixels")
+    elif area:
+        parts.append(f"place ({area.x0:g}, {area.y0:g}) in photo pixels")
+    text = "; ".join(parts)
+    return text[:1].upper() + text[1:]
 
 
 def _caption(measured: Measurement, colours: str) -> str:
+    params = measured.params
     first = f"first {_MAX_FIELDS} " if len(measured.units) > _MAX_FIELDS else ""
-    box = ", which is outlined in black" if measured.params.box else ""
-    region = " of those in the box" if measured.params.box else ""
+    marked = "the strongest unit of the map"
+    if params.box:
+        marked = "the map's strongest unit in the box, which is outlined in black"
+    elif params.area:
+        marked = "the map's unit at the place, which is outlined in black in the photo"
     return (
         f"Photo: receptive fields of the {first}marked units; the area outside the network's crop is paler. "
-        f"Tiles: the activations of one map over the crop, each on its own scale ({colours}). Marked: the "
-        f"strongest unit of the map{region}{box}."
+        f"Tiles: the activations of one map over the crop, each on its own scale ({colours}). Marked: "
+        f"{marked}."
     )

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from zfscope.analysis.contract import Context, array, images_of
+from zfscope.analysis.contract import Context, array
 from zfscope.engine.seeds import WHOLE_MAP, Region, Unit, activation, ranked_maps, strongest_unit
-from zfscope.engine.trace import Trace, trace
+from zfscope.engine.trace import Trace
 from zfscope.errors import NotFound
 from zfscope.images.geometry import Box
 from zfscope.images.preprocess import Prepared
@@ -83,7 +83,7 @@ def measure(context: Context, params: ActivationsParams) -> Measurement:
     _check_maps(params, model.network.shapes[params.layer][0])
     region = region_of(model, geometry, params)
     context.check_cancelled()
-    traced = trace(model.network, images_of(model, prepared.pixels[:1]), until=params.layer)
+    traced = context.trace(until=params.layer)
     context.check_cancelled()
     part = WHOLE_MAP if region is None else region.slices
     ranked = ranked_maps(traced, params.layer, 0, rank=params.rank, region=part)

@@ -21,7 +21,7 @@ from tests.server.oip.messages import (
     typed_photos,
     unpack,
 )
-from zfscope.client import Client
+from zfscope.client import Box, Client
 from zfscope.images.decode import decode
 from zfscope.images.preprocess import prepare
 from zfscope.inference import inference_pb2 as pb
@@ -70,6 +70,31 @@ def test_outputs_match_analyze(
     assert analysis["numbers"] == expected.numbers
     assert analysis["pictures"] == [{"name": each.name, "scale": each.scale} for each in expected.pictures]
     assert set(analysis["tensors"]) == set(expected.tensors)
+
+
+def test_activations_in_a_box_match_the_client(
+    stub: GRPCInferenceServiceStub, client: Client, photo: bytes
+) -> None:
+    expected = client.activations(photo, layer="conv5", top=2, box=Box(12, 9, 40, 33), tensors=True)
+    box = json.dumps({"x0": 12, "y0": 9, "x1": 40, "y1": 33})
+
+    answer = stub.ModelInfer(
+        raw_photos(
+            photo,
+            model_name="tiny/activations",
+            parameters=parameters(layer="conv5", top=2, box=box),
+            outputs=requested_outputs("maps", "analysis"),
+        )
+    )
+
+    maps, texts = answer.raw_output_contents
+    assert expected.maps is not None
+    np.testing.assert_array_equal(np.frombuffer(maps, "<f4"), expected.maps.ravel())
+    table = json.loads(unpack(texts)[0])["tables"]["units"]
+    rows = [dict(zip(table["columns"], row, strict=True)) for row in table["rows"]]
+    assert [(row["map"], row["y"], row["x"]) for row in rows] == [
+        (each.map, each.y, each.x) for each in expected.units
+    ]
 
 
 def test_by_default_pictures_and_the_analysis_as_json_are_returned(

@@ -1,4 +1,4 @@
-"""Activations over the wire and the Open Inference Protocol, compared with the analyzer in process."""
+"""Activations over the wire, compared with the analyzer in process."""
 
 from pathlib import Path
 
