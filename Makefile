@@ -89,11 +89,12 @@ proto: $(DEV)  ## Generate the stubs and the client's methods from proto/
 	$(BIN)/python proto/generate.py service
 	$(BIN)/python proto/client.py service
 
-bench: $(DEV)  ## Benchmark the engine, the scan and the service against their alternatives
+bench: $(DEV)  ## Benchmark the engine, the scan, the service and the page (needs Chromium)
 	$(BIN)/python -m benchmarks.projection
 	$(BIN)/python -m benchmarks.occlusion
 	$(BIN)/python -m benchmarks.scan
 	$(BIN)/python -m benchmarks.serving
+	$(BIN)/python -m benchmarks.page
 
 gpu-check:  ## Run the GPU tests and benchmarks (needs an NVIDIA GPU)
 	$(MAKE) setup EXTRA=gpu

@@ -25,7 +25,7 @@ from zfscope.errors import InputError, NotFound
 from zfscope.images.geometry import Box
 from zfscope.images.preprocess import Prepared, reorder
 from zfscope.images.sheet import Section, sheet
-from zfscope.images.tiles import Panel, projection_panel
+from zfscope.images.tiles import TILE_PX, Panel, projection_panel
 from zfscope.networks import Network
 from zfscope.networks.landmarks import default_layers
 from zfscope.networks.receptive import receptive_fields
@@ -85,6 +85,13 @@ class ProjectParams(Params):
         description="First layer whose weights the control randomises, up to `layer`; earlier layers keep "
         "theirs. Empty: all layers.",
     )
+    sheet: bool = Field(
+        default=True,
+        description="Whether to draw the sheet of all units, which takes longer than their pictures.",
+    )
+    tile_px: int = Field(
+        default=TILE_PX, ge=16, le=1024, description="Side of each tile of a unit's picture in pixels."
+    )
 
     def resolve(self, spec: NetworkSpec) -> "ProjectParams":
         """Return the parameters with the full name of the layer that they mean in a network."""
@@ -127,9 +134,9 @@ class Project:
 
     Returns the table `projections` (layer, map, y, x, activation; x0, y0, x1, y1: the receptive field in
     photo pixels, clipped to the photo; picture: its name; ssim and rank_correlation of the projection and
-    its control, see `zfscope.analysis.control`); a picture for each unit, and LAYER-sheet with all of them;
-    and the tensors `projections` and, with the control, `controls`: float32 (units, C, H, W), in the size and
-    channel order of the network's input.
+    its control, see `zfscope.analysis.control`); a picture for each unit, and, unless `sheet` is false,
+    LAYER-sheet with all of them; and the tensors `projections` and, with the control, `controls`: float32
+    (units, C, H, W), in the size and channel order of the network's input.
     """
 
     name = "project"
@@ -283,9 +290,9 @@ def _pictures(context: Context, projected: _ProjectedUnits, params: ProjectParam
     panels, drawn = _panels(projected), []
     for index, panel in enumerate(panels):
         context.check_cancelled()
-        drawn.append(picture(projected.name(index), projection_panel(panel)))
+        drawn.append(picture(projected.name(index), projection_panel(panel, tile_px=params.tile_px)))
     context.check_cancelled()
-    return (*drawn, _sheet(projected, params, panels))
+    return (*drawn, _sheet(projected, params, panels)) if params.sheet else tuple(drawn)
 
 
 def _panels(projected: _ProjectedUnits) -> tuple[Panel, ...]:

@@ -39,6 +39,13 @@ def test_the_control_randomises_from_the_top_down_to_a_layer(context: Context) -
     assert not changed["fc8"].weight.any()
 
 
+def test_the_sheet_can_be_left_out_and_tiles_have_the_given_size(context: Context) -> None:
+    pictures = analyze(context, layer="relu5", top=2, sheet=False, tile_px=40).pictures
+    assert len(pictures) == 2
+    sizes = {Image.open(io.BytesIO(picture.png)).size for picture in pictures}
+    assert sizes == {(2 * 40 + 4, 40)}
+
+
 def test_the_control_is_more_similar_with_fewer_randomised_layers(context: Context) -> None:
     def mean_similarity(down_to: str) -> float:
         projected = analyze(context, layer="relu5", control=True, control_down_to=down_to)

@@ -218,6 +218,8 @@ class ProjectOptions(AnalysisOptions, total=False):
     control: Also project with randomised weights, as a control. Default: False.
     control_down_to: First layer whose weights the control randomises, up to `layer`; earlier layers keep
         theirs. Empty: all layers.
+    sheet: Whether to draw the sheet of all units, which takes longer than their pictures. Default: True.
+    tile_px: Side of each tile of a unit's picture in pixels. Default: 224.
     """
 
     layer: str
@@ -228,6 +230,8 @@ class ProjectOptions(AnalysisOptions, total=False):
     normalisation: str
     control: bool
     control_down_to: str
+    sheet: bool
+    tile_px: int
 
 
 class TopKOptions(AnalysisOptions, total=False):

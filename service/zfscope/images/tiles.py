@@ -17,7 +17,8 @@ SILENT_NOTE = "the unit's activation and its projection are rounding errors: sho
 
 # Enlargement factor from which pixels are shown as squares instead of being interpolated.
 _MIN_BLOCK_FACTOR = 8
-_TILE_PX = 224
+# Default side of the tiles of a unit's picture.
+TILE_PX = 224
 _GAP_PX = 4
 _FRAME_PX = 3
 
@@ -91,7 +92,7 @@ def tiles(panel: Panel, size_px: int) -> tuple[Image.Image, ...]:
     return tuple(fit_square(crop_padded(picture, box), size_px) for picture in pictures)
 
 
-def projection_panel(panel: Panel, *, tile_px: int = _TILE_PX) -> Rendering:
+def projection_panel(panel: Panel, *, tile_px: int = TILE_PX) -> Rendering:
     """Return the tiles of a panel side by side: projection, photo and, if available, control."""
     return Rendering(np.asarray(hstack(tiles(panel, tile_px), gap=_GAP_PX)), panel_note(panel))
 

@@ -365,6 +365,8 @@ class ProjectRequest(_message.Message):
     PICTURES_FIELD_NUMBER: _builtins.int
     TENSORS_FIELD_NUMBER: _builtins.int
     CONTROL_DOWN_TO_FIELD_NUMBER: _builtins.int
+    SHEET_FIELD_NUMBER: _builtins.int
+    TILE_PX_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """The model's name. Empty means the service's default model."""
     version: _builtins.int
@@ -393,6 +395,10 @@ class ProjectRequest(_message.Message):
     """
     control_down_to: _builtins.str
     """First layer whose weights the control randomises; earlier layers keep theirs. Empty means all layers."""
+    sheet: _builtins.bool
+    """Whether to draw the sheet of all units, which takes longer than their pictures. Unset means yes."""
+    tile_px: _builtins.int
+    """Side of each tile of a unit's picture in pixels, from 16 to 1024. Unset means 224."""
     @_builtins.property
     def image(self) -> _image_pb2.Image:
         """The photo. Unset is an error."""
@@ -419,19 +425,29 @@ class ProjectRequest(_message.Message):
         pictures: _builtins.bool | None = ...,
         tensors: _builtins.bool = ...,
         control_down_to: _builtins.str = ...,
+        sheet: _builtins.bool | None = ...,
+        tile_px: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_pictures", b"_pictures", "_top", b"_top", "_version", b"_version", "image", b"image", "pictures", b"pictures", "top", b"top", "version", b"version"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_pictures", b"_pictures", "_sheet", b"_sheet", "_tile_px", b"_tile_px", "_top", b"_top", "_version", b"_version", "image", b"image", "pictures", b"pictures", "sheet", b"sheet", "tile_px", b"tile_px", "top", b"top", "version", b"version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_pictures", b"_pictures", "_top", b"_top", "_version", b"_version", "control", b"control", "control_down_to", b"control_down_to", "image", b"image", "layer", b"layer", "model", b"model", "normalisation", b"normalisation", "pictures", b"pictures", "rank", b"rank", "rule", b"rule", "tensors", b"tensors", "top", b"top", "units", b"units", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_pictures", b"_pictures", "_sheet", b"_sheet", "_tile_px", b"_tile_px", "_top", b"_top", "_version", b"_version", "control", b"control", "control_down_to", b"control_down_to", "image", b"image", "layer", b"layer", "model", b"model", "normalisation", b"normalisation", "pictures", b"pictures", "rank", b"rank", "rule", b"rule", "sheet", b"sheet", "tensors", b"tensors", "tile_px", b"tile_px", "top", b"top", "units", b"units", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__pictures: _TypeAlias = _typing.Literal["pictures"]  # noqa: Y015
     _WhichOneofArgType__pictures: _TypeAlias = _typing.Literal["_pictures", b"_pictures"]  # noqa: Y015
+    _WhichOneofReturnType__sheet: _TypeAlias = _typing.Literal["sheet"]  # noqa: Y015
+    _WhichOneofArgType__sheet: _TypeAlias = _typing.Literal["_sheet", b"_sheet"]  # noqa: Y015
+    _WhichOneofReturnType__tile_px: _TypeAlias = _typing.Literal["tile_px"]  # noqa: Y015
+    _WhichOneofArgType__tile_px: _TypeAlias = _typing.Literal["_tile_px", b"_tile_px"]  # noqa: Y015
     _WhichOneofReturnType__top: _TypeAlias = _typing.Literal["top"]  # noqa: Y015
     _WhichOneofArgType__top: _TypeAlias = _typing.Literal["_top", b"_top"]  # noqa: Y015
     _WhichOneofReturnType__version: _TypeAlias = _typing.Literal["version"]  # noqa: Y015
     _WhichOneofArgType__version: _TypeAlias = _typing.Literal["_version", b"_version"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__pictures) -> _WhichOneofReturnType__pictures | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__sheet) -> _WhichOneofReturnType__sheet | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__tile_px) -> _WhichOneofReturnType__tile_px | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__top) -> _WhichOneofReturnType__top | None: ...
     @_typing.overload
@@ -461,7 +477,7 @@ class ProjectResponse(_message.Message):
 
     @_builtins.property
     def sheet(self) -> _image_pb2.Picture:
-        """All projections on one labelled sheet, next to the photo. Unset if pictures were not requested."""
+        """All projections on one labelled sheet, next to the photo. Unset if it was not requested."""
 
     @_builtins.property
     def photo(self) -> _image_pb2.Size:

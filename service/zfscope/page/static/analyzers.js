@@ -16,6 +16,7 @@ export function createAnalyzers(root) {
   const body = h("div", { class: "analyzer" });
   fill(root, h("div", { class: "columns" }, list, body));
   let listed = [];
+  let listedFor = null;
   let key = "";
   let photos = [];
   let form = null;
@@ -28,10 +29,12 @@ export function createAnalyzers(root) {
 
   async function load() {
     const { name, version } = subject.model.summary;
+    listedFor = subject.model;
     try {
       listed = (await getJson(`v1/analyzers?${new URLSearchParams({ model: name, version })}`)).analyzers;
       draw();
     } catch (error) {
+      listedFor = null;
       notifyError("analyzers", error);
     }
   }
@@ -40,7 +43,7 @@ export function createAnalyzers(root) {
     const analyzer = chosen();
     if (!analyzer) return;
     fill(list, listed.map((each) => h("a", { href: address({ analyzer: each.name }), "aria-current": each === analyzer ? "page" : null }, each.name)));
-    photos = subject.photo ? [subject.photo] : [];
+    photos = subject.photo && analyzer.photos[1] > 0 ? [subject.photo] : [];
     controller?.abort();
     last = null;
     form = schemaForm(analyzer.parameters_schema, {
@@ -120,7 +123,7 @@ export function createAnalyzers(root) {
   function update() {
     if (state().view !== "analyze" || !subject.model) return;
     const wanted = JSON.stringify([subject.model.summary.name, subject.model.summary.version, subject.photo?.hash, state().analyzer]);
-    if (key !== (key = wanted)) (listed.length && listed.model === subject.model ? draw : load)();
+    if (key !== (key = wanted)) (listedFor === subject.model ? draw : load)();
   }
 
   on("state", update);

@@ -14,6 +14,7 @@ export const reactions = {
 };
 
 const RETRY_MS = 1000;
+const BUSY_TRIES = 5;
 let restored = null;
 let pending = 0;
 const idle = [];
@@ -31,7 +32,7 @@ export async function post(path, body, options = {}) {
   return response.json();
 }
 
-/** Return the response of a request; wait for a server that is away, and repeat the request. */
+/** Return the response of a request; wait for a server that is away or busy, and repeat the request. */
 export async function call(path, options = {}) {
   pending += 1;
   try {
@@ -50,6 +51,7 @@ export function untilIdle() {
 async function repeat(path, options) {
   const { wait = true, mend = true, ...init } = options;
   const tried = new Set();
+  let busy = 0;
   for (;;) {
     const response = await attempt(path, init);
     if (response?.ok) {
@@ -61,8 +63,13 @@ async function repeat(path, options) {
       await untilRestored(init.signal);
       continue;
     }
+    if (response.status === 429 && response.headers.has("Retry-After") && busy < BUSY_TRIES) {
+      busy += 1;
+      await pause(1000 * Math.min(Number(response.headers.get("Retry-After")) || 1, 5), init.signal);
+      continue;
+    }
     const error = await errorOf(response);
-    if (!mend || !(await isMended(error, init, tried))) throw error;
+    if (!mend || !(await isMended(error, typeof init.body === "string" ? init.body : path, tried))) throw error;
   }
 }
 
@@ -75,10 +82,11 @@ async function attempt(path, init) {
   }
 }
 
-// A proxy in front of a server that restarts answers 502 or 504 without JSON; the service itself 503.
+// A proxy in front of a server that restarts answers 502 or 504 without JSON; the service itself 503, and 499 to
+// requests that it cancels when it stops.
 function isAway(response) {
   const json = (response.headers.get("content-type") || "").includes("json");
-  return response.status === 503 || ([502, 504].includes(response.status) && !json);
+  return [499, 503].includes(response.status) || ([502, 504].includes(response.status) && !json);
 }
 
 async function errorOf(response) {
@@ -86,16 +94,23 @@ async function errorOf(response) {
   return new ServiceError(answer.error || { message: `the server answered with status ${response.status}` }, response.status);
 }
 
-/** Mend what the page can mend by itself, once each: a missing token, and a photo that the server lost. */
-async function isMended(error, init, tried) {
+/** Mend what the page can mend by itself, once each: a missing token, and a photo, named in `text`, that the server lost. */
+async function isMended(error, text, tried) {
   if (tried.has(error.reason)) return false;
   tried.add(error.reason);
   if (error.reason === "UNAUTHENTICATED") {
     await reactions.signIn();
     return true;
   }
-  if (error.reason !== "NOT_FOUND" || !/^photos?\b/.test(error.field) || typeof init.body !== "string") return false;
-  return reactions.photoGone(init.body);
+  if (error.reason !== "NOT_FOUND" || !/^photos?\b/.test(error.field)) return false;
+  return reactions.photoGone(text);
+}
+
+function pause(ms, signal) {
+  return new Promise((resolve, reject) => {
+    signal?.addEventListener("abort", () => reject(new DOMException("aborted", "AbortError")), { once: true });
+    setTimeout(resolve, ms);
+  });
 }
 
 /** Wait until the server answers again; one poll for all callers. */
@@ -110,7 +125,7 @@ function untilRestored(signal) {
 async function poll() {
   reactions.away();
   for (;;) {
-    await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+    await pause(RETRY_MS);
     const response = await attempt("v1/health", {});
     if (response && !isAway(response)) break;
   }
@@ -170,9 +185,10 @@ function* parsed(block) {
 
 /**
  * Return a function that runs `work(argument, signal)` for the newest argument: one run at a time; arguments that come
- * in the meantime replace each other. `cancel()` aborts the run in flight.
+ * in the meantime replace each other. `cancel()` aborts the run in flight. onResult: called after each run with null or
+ * the error.
  */
-export function newestWins(work, onError) {
+export function newestWins(work, onResult) {
   let running = null;
   let next = null;
   const run = async (argument) => {
@@ -180,8 +196,9 @@ export function newestWins(work, onError) {
     running = controller;
     try {
       await work(argument, controller.signal);
+      onResult(null);
     } catch (error) {
-      if (error.name !== "AbortError") onError(error);
+      if (error.name !== "AbortError") onResult(error);
     }
     running = null;
     if (next) {

@@ -5,7 +5,7 @@ import { getJson, reactions } from "./api.js";
 import { acceptPhotos } from "./bring.js";
 import { createCompare } from "./compare.js";
 import { fill, find, findAll, h, isTyping, painted } from "./dom.js";
-import { announce, dismiss, notify, notifyError } from "./notices.js";
+import { announce, dismiss, dismissErrors, notify, notifyError } from "./notices.js";
 import { open, restore } from "./photos.js";
 import { showHelp, signIn } from "./dialogs.js";
 import { address, change, state, subscribe } from "./state.js";
@@ -16,6 +16,8 @@ import { createWorkbench } from "./workbench.js";
 
 const views = {};
 let controller = new AbortController();
+// State of the address that the subject comes from.
+let examined = {};
 
 const viewName = () => (views[state().view] ? state().view : "photo");
 const currentView = () => views[viewName()];
@@ -26,9 +28,10 @@ reactions.signIn = signIn;
 reactions.photoGone = restore;
 
 /** Load the model and the photo of the address, then what depends on both. */
-async function load(former = {}, startedAt = performance.now()) {
+async function load() {
   const now = state();
-  const isOther = (...keys) => keys.some((key) => now[key] !== former[key]);
+  const startedAt = subject.since;
+  const isOther = (...keys) => keys.some((key) => now[key] !== examined[key]);
   const modelChanged = !subject.model || isOther("model", "version");
   const photoChanged = isOther("photo");
   if (!modelChanged && !photoChanged) return;
@@ -36,13 +39,13 @@ async function load(former = {}, startedAt = performance.now()) {
   controller = new AbortController();
   const { signal } = controller;
   try {
-    if (modelChanged) subject.model = await loadModel(now.model || defaultModel(), now.version);
+    const model = modelChanged ? await loadModel(now.model || defaultModel(), now.version) : subject.model;
+    const photo = photoChanged ? now.photo && (await open(now.photo, now.sample)) : subject.photo;
+    if (signal.aborted) return;
+    Object.assign(subject, { model, photo: photo || null });
+    examined = now;
     drawSelects();
-    if (photoChanged) {
-      subject.photo = now.photo ? await open(now.photo, now.sample) : null;
-      if (signal.aborted) return;
-      emit("photo", subject.photo);
-    }
+    if (photoChanged) emit("photo", subject.photo);
     if (subject.photo) await examine(signal, startedAt);
     emit("subject");
   } catch (error) {
@@ -98,7 +101,6 @@ function show() {
 }
 
 subscribe((now, former) => {
-  dismiss("load");
   const isOther = (key) => now[key] !== former[key];
   if (subject.model && isOther("layer") && !isOther("model") && !isOther("version")) {
     drawSelects();
@@ -106,11 +108,16 @@ subscribe((now, former) => {
   }
   if (isOther("class")) emit("class");
   if (isOther("rule") || isOther("normalisation")) emit("rule");
-  load(former).then(show);
+  load().then(show);
   emit("state");
   show();
+  if (isOther("view") || isOther("photo")) dismissErrors();
   if (isOther("view") || isOther("map")) window.scrollTo(0, 0);
 });
+
+for (const kind of ["click", "keydown", "change", "drop", "paste"]) {
+  window.addEventListener(kind, (event) => { subject.since = event.timeStamp; }, true);
+}
 
 document.addEventListener("keydown", (event) => {
   if (event.defaultPrevented || isTyping(event) || !subject.model) return;

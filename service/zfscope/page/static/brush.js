@@ -1,11 +1,12 @@
 // A brush: the box or shape that it marks is occluded at once, and follows the mouse.
 
-import { newestWins, post } from "./api.js";
+import { analyze, newestWins } from "./api.js";
 import { clamp, h, painted, svg } from "./dom.js";
-import { notifyError } from "./notices.js";
+import { reporting } from "./notices.js";
 import { request, subject } from "./subject.js";
 
-const LEAST = 4;
+// Side of the smallest box, in pixels of the network's input.
+const LEAST = 2;
 const CORNERS = [["x0", "y0"], ["x1", "y0"], ["x1", "y1"], ["x0", "y1"]];
 export const FILLS = [["grey", "grey"], ["mean", "mean colour"], ["blur", "blurred"]];
 
@@ -19,25 +20,28 @@ export function createBrush(stage, classes) {
   let grabbed = null;
 
   const ask = newestWins(async ({ members, startedAt }, signal) => {
-    const answer = await post("v1/occlude", members, { signal });
+    const answer = await analyze("v1/occlude", members, { signal });
     if (box || shape.length) {
       classes.compare(new Map(answer.classes.map((score) => [score.label_id, score.lowest])));
       painted("brush", startedAt);
     }
-  }, (error) => notifyError("brush", error));
+  }, reporting("brush"));
 
   function members() {
-    const part = tool === "box" ? { boxes: [rounded(box)] } : { polygons: [shape.map(({ x, y }) => [x, y])] };
+    const part = tool === "box" ? { boxes: [box] } : { polygons: [shape.map(({ x, y }) => [x, y])] };
     return request({ ...part, fill: fillings.value, classes: classes.shown().slice(0, 16).map((score) => score.id), pictures: false });
   }
 
   function occlude(startedAt) {
+    if (box) box = rounded(box);
+    shape = shape.map(rounded);
     draw();
-    if (tool === "box" ? isBox() : shape.length > 2) ask({ members: members(), startedAt });
+    if (isMarked()) ask({ members: members(), startedAt });
   }
 
-  const isBox = () => box && box.x1 - box.x0 >= LEAST && box.y1 - box.y0 >= LEAST;
-  const rounded = (part) => Object.fromEntries(Object.entries(part).map(([side, value]) => [side, Math.round(value * 10) / 10]));
+  const least = () => LEAST * (stage.crop.x1 - stage.crop.x0) / subject.model.preprocessing.crop_px;
+  const isBox = () => box && box.x1 - box.x0 >= least() && box.y1 - box.y0 >= least();
+  const isMarked = () => (tool === "box" ? isBox() : shape.length > 2 && area(shape) >= least() ** 2);
 
   function draw() {
     const marks = [];
@@ -108,7 +112,7 @@ export function createBrush(stage, classes) {
       occlude(startedAt);
     },
     release(startedAt) {
-      if (grabbed?.drawing && shape.length < 3) this.clear();
+      if (grabbed?.drawing && !isMarked()) this.clear();
       if (grabbed?.anchor && !isBox()) this.clear();
       if (grabbed && (box || shape.length)) occlude(startedAt);
       grabbed = null;
@@ -119,7 +123,7 @@ export function createBrush(stage, classes) {
       if (tool === "shape" && shape.length > 2) moveBy(dx, dy, shape);
       else if (tool === "shape") return;
       else if (!box) box = { x0: x0 + 3 * (x1 - x0) / 7, y0: y0 + 3 * (y1 - y0) / 7, x1: x0 + 4 * (x1 - x0) / 7, y1: y0 + 4 * (y1 - y0) / 7 };
-      else if (resize) box = { ...box, x1: clamp(box.x1 + dx, box.x0 + LEAST, x1), y1: clamp(box.y1 + dy, box.y0 + LEAST, y1) };
+      else if (resize) box = { ...box, x1: clamp(box.x1 + dx, box.x0 + least(), x1), y1: clamp(box.y1 + dy, box.y0 + least(), y1) };
       else moveBy(dx, dy, box);
       occlude(startedAt);
     },
@@ -133,15 +137,26 @@ export function createBrush(stage, classes) {
     },
     again: () => occlude(),
     get active() { return Boolean(box) || shape.length > 0; },
-    calls: () => (isBox() || shape.length > 2 ? [["occlude", { ...members(), pictures: undefined }]] : []),
+    calls: () => (subject.model && stage.crop && isMarked() ? [["occlude", { ...members(), pictures: undefined }]] : []),
   };
 }
+
+/** Return coordinates rounded to tenths of a pixel. */
+const rounded = (part) => Object.fromEntries(Object.entries(part).map(([side, value]) => [side, Math.round(value * 10) / 10]));
 
 function spanned(a, b) {
   return { x0: Math.min(a.x, b.x), y0: Math.min(a.y, b.y), x1: Math.max(a.x, b.x), y1: Math.max(a.y, b.y) };
 }
 
 const far = (a, b, distance) => !a || Math.hypot(a.x - b.x, a.y - b.y) >= distance;
+
+/** Return the area of a polygon, by the shoelace formula. */
+function area(polygon) {
+  return Math.abs(polygon.reduce((sum, a, index) => {
+    const b = polygon[(index + 1) % polygon.length];
+    return sum + a.x * b.y - b.x * a.y;
+  }, 0)) / 2;
+}
 
 /** Return whether a point is inside a polygon, by the even-odd rule. */
 function inside(polygon, point) {

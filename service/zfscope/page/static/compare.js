@@ -3,10 +3,10 @@
 import { analyze, newestWins, post } from "./api.js";
 import { drawDifference, drawHeat, range } from "./colours.js";
 import { fill, h, painted, percent } from "./dom.js";
-import { announce, notifyError } from "./notices.js";
+import { announce, notifyError, reporting } from "./notices.js";
 import { fetchTensor } from "./npy.js";
 import { open, upload } from "./photos.js";
-import { reference } from "./look.js";
+import { reference, SMALL } from "./look.js";
 import { Stage } from "./stage.js";
 import { change, state } from "./state.js";
 import { classify, currentClass, currentLayer, hasMaps, loadCrop, loadModel, modelName, on, subject } from "./subject.js";
@@ -19,7 +19,7 @@ const CLASSES = 6;
 /** Create the view. */
 export function createCompare(root) {
   const panes = [createPane("A"), createPane("B")];
-  const table = h("div", { class: "scroll" });
+  const table = h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Classes" });
   const progress = progressBar("Progress of the sweeps", () => controller?.abort());
   const start = h("button", { type: "button", onclick: sweep }, "Difference of occlusion maps");
   const difference = h("figure", { class: "difference", hidden: true });
@@ -31,7 +31,7 @@ export function createCompare(root) {
   const follow = newestWins(async ({ point, from, startedAt }, signal) => {
     await Promise.all(panes.map((pane) => pane.look(pane === from ? point : linked(point, from, pane), signal)));
     painted("compare", startedAt);
-  }, (error) => notifyError("compare", error));
+  }, reporting("compare"));
 
   panes.forEach((pane) => {
     pane.stage.node.addEventListener("pointermove", (event) => {
@@ -120,12 +120,13 @@ export function createCompare(root) {
   function drawDifferenceMap([a, b]) {
     const size = a.map.shape[0] * a.map.shape[1] <= b.map.shape[0] * b.map.shape[1] ? a.map.shape : b.map.shape;
     const [first, then] = [resampled(a.map, size), resampled(b.map, size)];
-    const values = first.map((value, index) => then[index] - value);
+    const values = first.map((value, index) => (then[index] - b.clean) - (value - a.clean));
     const limit = Math.max(...range(values).map(Math.abs));
-    const canvas = h("canvas", { role: "img", "aria-label": `Difference of the occlusion maps, B minus A, from ${percent(-limit)} to ${percent(limit)}` });
+    const canvas = h("canvas", { role: "img", "aria-label": `Difference of the occlusion maps, B minus A, up to ${percent(limit)} either way` });
     drawDifference(canvas, { shape: size, values }, limit);
     const about = a.label === b.label ? a.label : `${a.label} in A, ${b.label} in B`;
-    fill(difference, canvas, h("figcaption", {}, `Probability of ${about} with the window there, B minus A: blue ${percent(-limit)}, white 0, red +${percent(limit)}.`));
+    fill(difference, h("div", { class: "over" }, h("img", { src: panes[0].view.src, alt: "" }), canvas),
+      h("figcaption", {}, `How much more an occlusion there raises the probability of ${about} in B than in A: blue −${percent(limit)}, white 0, red +${percent(limit)}.`));
     difference.hidden = false;
     announce("Difference map drawn");
   }
@@ -156,15 +157,15 @@ function createPane(letter) {
   const note = h("p", { class: "note" });
   const grid = h("div", { class: "grid three" });
   const node = h("section", { class: "pane", "aria-label": letter }, h("div", { class: "row bar" }, h("b", {}, letter), models, input, choose), stage.node, note, grid);
-  const is_first = letter === "A";
+  const isFirst = letter === "A";
   models.addEventListener("change", () => {
     const [name, version] = JSON.parse(models.value);
-    change(is_first ? { model: name, version } : { model2: name, version2: version });
+    change(isFirst ? { model: name, version } : { model2: name, version2: version });
   });
   input.addEventListener("change", async () => {
     try {
       const photo = await upload(input.files[0], { name: input.files[0].name });
-      change(is_first ? { photo: photo.hash, sample: "" } : { photo2: photo.hash, sample2: "" });
+      change(isFirst ? { photo: photo.hash, sample: "" } : { photo2: photo.hash, sample2: "" });
     } catch (error) {
       notifyError("compare", error);
     }
@@ -185,6 +186,7 @@ function createPane(letter) {
     shown = [];
     const [crop, classes] = await Promise.all([loadCrop(photo, model), classify(photo, model)]);
     stage.showCrop(crop);
+    pane.view = crop;
     pane.classes = classes;
     pane.ready = true;
     note.textContent = `${pane.layer().name}: point at a place.`;
@@ -205,7 +207,7 @@ function createPane(letter) {
     shown = wanted;
     const tiles = units.map((unit) => unitTile(layer, unit));
     fill(grid, tiles);
-    post("v1/project", request({ layer: layer.name, units: units.map(reference) })).then((answer) => {
+    post("v1/project", request({ layer: layer.name, units: units.map(reference), ...SMALL })).then((answer) => {
       answer.projections.forEach((projection, index) => tiles[index].show(square(projection.picture, 0, 2, `Projection of ${tiles[index].title}`)));
     }, (error) => notifyError("compare", error));
   };
@@ -216,12 +218,13 @@ function createPane(letter) {
   pane.sweep = async (signal, report) => {
     const score = pane.target();
     const result = await analyze("v1/occlude", { ...request({ classes: [score.id] }), pictures: false, tensors: true }, { signal, report });
-    const map = await fetchTensor(result.classes[0].value_map, { signal });
+    const { value_map: link, clean } = result.classes[0];
+    const map = await fetchTensor(link, { signal });
     drawHeat(stage.heat, map, range(map.values));
     stage.heat.hidden = false;
     stage.heat.style.setProperty("opacity", 0.75);
     stage.heat.setAttribute("aria-label", `Occlusion map of ${score.label}`);
-    return { map, label: score.label };
+    return { map, clean, label: score.label };
   };
   pane.calls = () => {
     const where = pane.cursor ? { y: pane.cursor.y, x: pane.cursor.x } : {};

@@ -55,7 +55,7 @@ function field(name, property, schema, lists) {
   const wrong = h("p", { class: "wrong", id: `${id}-wrong`, hidden: true });
   const about = [property.description, kind.hint].filter(Boolean).join(" ");
   const node = h("div", { class: "field" }, h("label", { for: id }, name.replaceAll("_", " ")), input,
-    h("p", { class: "note", id: `${id}-about` }, about), wrong);
+    h("p", { class: "note", id: `${id}-about` }, withCode(about)), wrong);
   const complain = (message) => {
     wrong.textContent = message;
     wrong.hidden = false;
@@ -63,6 +63,9 @@ function field(name, property, schema, lists) {
   };
   return { name, node, input, complain, read: () => readField(name, kind, input, property) };
 }
+
+/** Return a description in which names are in backquotes. */
+const withCode = (text) => text.split("`").map((part, index) => (index % 2 ? h("code", {}, part) : part));
 
 function readField(name, kind, input, property) {
   try {
@@ -80,7 +83,7 @@ function listFor(name, lists) {
 const shownDefault = (property) => (property.default === undefined || property.default === null || property.default === "" || property.default?.length === 0
   ? "" : Array.isArray(property.default) ? property.default.join(", ") : String(property.default));
 
-const text = (property, attributes, more) => h("input", { type: "text", placeholder: shownDefault(property), autocomplete: "off", ...attributes, ...more });
+const text = (property, attributes) => h("input", { type: "text", placeholder: shownDefault(property), autocomplete: "off", ...attributes });
 
 const KINDS = {
   choice: {
@@ -110,6 +113,14 @@ const KINDS = {
       return parts.length ? parts.map((part) => item(part, property.items?.type)) : undefined;
     },
   },
+  files: {
+    input(property, attributes) {
+      const input = h("input", { type: "file", multiple: property.type === "array", ...attributes });
+      input.addEventListener("change", async () => { input.base64 = await Promise.all([...input.files].map(base64)); });
+      return input;
+    },
+    read: (input, property) => (input.base64?.length ? (property.type === "array" ? input.base64 : input.base64[0]) : undefined),
+  },
   json: {
     hint: "As JSON.",
     input: (property, attributes) => h("textarea", { rows: "2", spellcheck: "false", ...attributes, placeholder: JSON.stringify(property.default ?? example(property)) }),
@@ -128,6 +139,13 @@ const KINDS = {
   },
 };
 
+const base64 = (file) => new Promise((resolve, reject) => {
+  const reader = new FileReader();
+  reader.onload = () => resolve(reader.result.slice(reader.result.indexOf(",") + 1));
+  reader.onerror = () => reject(reader.error);
+  reader.readAsDataURL(file);
+});
+
 function item(part, type) {
   if (type !== "number" && type !== "integer") return part;
   if (Number.isNaN(Number(part))) throw new Error(`'${part}' is not a number`);
@@ -142,7 +160,9 @@ function kindOf(property, schema) {
   if (property.type === "integer" || property.type === "number") return KINDS.number;
   if (property.type === "array") {
     const items = resolve(property.items || {}, schema);
+    if (items.format === "base64") return KINDS.files;
     return ["string", "number", "integer"].includes(items.type) ? KINDS.list : KINDS.json;
   }
+  if (property.format === "base64") return KINDS.files;
   return property.type === "string" ? KINDS.text : KINDS.json;
 }

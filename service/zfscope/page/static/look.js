@@ -1,15 +1,17 @@
 // What the network sees at a place: the strongest units of the layer there, with receptive field and tiles.
 
-import { newestWins, post } from "./api.js";
+import { analyze, newestWins, post } from "./api.js";
 import { fill, h, painted, switcher } from "./dom.js";
 import { fetchTensor } from "./npy.js";
-import { announce, notifyError } from "./notices.js";
+import { announce, reporting, sentence } from "./notices.js";
 import { state } from "./state.js";
 import { currentLayer, hasMaps, isReady, on, request, subject } from "./subject.js";
 import { mosaic, moveFocus, square, unitTile } from "./tiles.js";
 
 const TOP = 9;
 const KEPT = 500;
+/** Options of projections that are shown as tiles. */
+export const SMALL = { sheet: false, tile_px: 160 };
 const KINDS = [
   ["projection", "Projection", "The pixels that each unit responds to"],
   ["patch", "Patch", "The part of the photo that each unit sees"],
@@ -26,6 +28,7 @@ export function createLook(stage) {
   const pictures = new Map();
   let kind = "projection";
   let pinned = null;
+  let drawing = true;
   let units = [];
   let tiles = [];
 
@@ -34,21 +37,21 @@ export function createLook(stage) {
     const where = place ? { y: place.y, x: place.x } : {};
     const answer = await post("v1/activations", request({ layer: layer.name, top: Math.min(TOP, layer.shape[0]), pictures: false, ...where }), { signal });
     show(layer, answer.units, place, startedAt);
-  }, (error) => notifyError("look", error));
+  }, reporting("look"));
 
   const askPictures = newestWins(async ({ wanted, startedAt }, signal) => {
-    const answer = await post("v1/project", request({ layer: wanted[0].layer.name, units: wanted.map(({ unit }) => reference(unit)), ...rules() }), { signal });
+    const answer = await post("v1/project", request({ layer: wanted[0].layer.name, units: wanted.map(({ unit }) => reference(unit)), ...rules(), ...SMALL }), { signal });
     answer.projections.forEach((projection, index) => keep(wanted[index].key, projection.picture));
     drawTiles(units, tiles, startedAt);
-  }, (error) => notifyError("tiles", error));
+  }, reporting("tiles"));
 
   const askTop = newestWins(async ({ layer, maps }, signal) => {
     for (const map of maps) {
-      const answer = await post("v1/top-k", { model: subject.model.summary.name, version: subject.model.summary.version, layer: layer.name, maps: [map], pictures: false, tensors: true }, { signal });
+      const answer = await analyze("v1/top-k", { model: subject.model.summary.name, version: subject.model.summary.version, layer: layer.name, maps: [map], pictures: false, tensors: true }, { signal });
       keep(`top:${subject.model.summary.name}:${layer.name}:${map}`, await fetchTensor(answer.patches, { signal }));
       drawTiles(units, tiles);
     }
-  }, (error) => { fill(note, error.message); });
+  }, (error) => { if (error) fill(note, sentence(error)); });
 
   const keep = (key, value) => {
     pictures.set(key, value);
@@ -60,8 +63,10 @@ export function createLook(stage) {
   function show(layer, found, place, startedAt) {
     const same = units.length === found.length && units.every((unit, index) => keyOf(layer, unit) === keyOf(layer, found[index]) && tiles[index]);
     heading.textContent = place ? `${layer.name} at ${Math.round(place.x)}, ${Math.round(place.y)}` : `Strongest of ${layer.name}`;
-    stage.showFields(place ? [found[0].receptive_field] : found.map((unit) => unit.receptive_field));
-    stage.showCursor(place, Boolean(pinned));
+    if (drawing) {
+      stage.showFields(place ? [found[0].receptive_field] : found.map((unit) => unit.receptive_field));
+      stage.showCursor(place, Boolean(pinned));
+    }
     fill(note, describe(layer, found, place));
     if (!same) {
       units = found;
@@ -133,6 +138,13 @@ export function createLook(stage) {
       pinned = place;
       at(place, startedAt);
       if (place) announce(`Pinned at ${Math.round(place.x)}, ${Math.round(place.y)}`);
+    },
+    /** Choose whether receptive fields and the cursor are drawn. */
+    draw(wanted) {
+      drawing = wanted;
+      stage.showFields([]);
+      stage.showCursor(null);
+      if (wanted) at(pinned);
     },
     get pinned() { return pinned; },
     calls() {

@@ -14,6 +14,11 @@ export function dismiss(key) {
   for (const note of find("#notices").children) if (note.dataset.key === key) note.remove();
 }
 
+/** Remove the sentences about errors; those about the server stay. */
+export function dismissErrors() {
+  for (const note of [...find("#notices").children]) if (note.dataset.key !== "away") note.remove();
+}
+
 /** Show an error as a sentence; calls that were cancelled are none. */
 export function notifyError(key, error) {
   if (error.name === "AbortError") return;
@@ -21,10 +26,13 @@ export function notifyError(key, error) {
   notify(key, sentence(error));
 }
 
+/** Return a function that shows the error of a run, or removes the sentence about an earlier one. */
+export const reporting = (key) => (error) => (error ? notifyError(key, error) : dismiss(key));
+
 /** Return an error's message as a sentence, with the field that it is about. */
 export function sentence(error) {
   const text = error.message || String(error);
-  const capital = text.charAt(0).toUpperCase() + text.slice(1);
+  const capital = /^[a-z]+\b(?!_)/.test(text) && !text.startsWith(error.field || "\n") ? text.charAt(0).toUpperCase() + text.slice(1) : text;
   return /[.!?]$/.test(capital) ? capital : `${capital}.`;
 }
 

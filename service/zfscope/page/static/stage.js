@@ -61,7 +61,9 @@ export class Stage {
 
   /** Draw receptive fields; the first is emphasized. */
   showFields(boxes) {
-    this.fields.replaceChildren(...boxes.map((box, index) => place(svg("rect", { class: index ? "field" : "field first" }), box)));
+    const kinds = (index) => (index ? ["shade", "field"] : ["shade", "field first"]);
+    const drawn = (index) => kinds(index).map((kind) => place(svg("rect", { class: kind }), boxes[index]));
+    this.fields.replaceChildren(...[...boxes.keys()].reverse().flatMap(drawn));
   }
 
   /** Draw the cursor at a point, or none. pinned: drawn as a ring. */

@@ -3,8 +3,11 @@
 import { call, getJson, post } from "./api.js";
 import { state } from "./state.js";
 
-/** session, models: of the service. model: description of the model. crop: `{src, box}`. classes: all, most likely first. */
-export const subject = { session: null, models: [], model: null, photo: null, crop: null, classes: [] };
+/**
+ * session, models: of the service. model: description of the model. crop: `{src, box}`. classes: all, most likely first.
+ * since: time stamp of the newest click, key or file, from which results are timed.
+ */
+export const subject = { session: null, models: [], model: null, photo: null, crop: null, classes: [], since: undefined };
 
 const handlers = new Map();
 
@@ -28,11 +31,11 @@ export const isReady = () => Boolean(subject.model && subject.photo);
 
 export const modelName = (summary) => `${summary.name}${summary.version > 1 ? `, version ${summary.version}` : ""}`;
 
-/** Return the chosen layer, or the last convolution. */
+/** Return the chosen layer, or the last convolution; null before there is a model. */
 export function currentLayer(model = subject.model) {
-  const layers = model.layers;
+  const layers = model?.layers || [];
   return layers.find((layer) => layer.name === state().layer)
-    || layers.findLast((layer) => layer.kind === "conv" && layer.shape.length === 3) || layers.at(-1);
+    || layers.findLast((layer) => layer.kind === "conv" && layer.shape.length === 3) || layers.at(-1) || null;
 }
 
 export const hasMaps = (layer) => layer.shape.length === 3 && layer.shape[1] * layer.shape[2] > 1;

@@ -1,6 +1,6 @@
 // Take a view along: its pictures, tensors and numbers in one ZIP archive, and its calls as text.
 
-import { call, post } from "./api.js";
+import { analyze, call, post } from "./api.js";
 import { asCommands, asCurl, asGrpcurl, asPython } from "./copy.js";
 import { find, h, switcher } from "./dom.js";
 import { notify, notifyError, dismiss } from "./notices.js";
@@ -30,7 +30,7 @@ export async function saveArchive(view, button) {
 async function collect(path, body, folder) {
   let answer;
   try {
-    answer = await post(`v1/${path}`, path === "classify" ? body : { ...body, pictures: true, tensors: true });
+    answer = path === "classify" ? await post(`v1/${path}`, body) : await analyze(`v1/${path}`, { ...body, pictures: true, tensors: true });
   } catch (error) {
     if (!error.reason) throw error;
     return [[`${folder}/error.txt`, encode(`${error.message}\n`)]];

@@ -26,7 +26,7 @@ export function unitTile(layer, unit, { rank } = {}) {
   const place = unit.y === null || unit.y === undefined ? "" : ` at ${unit.y}, ${unit.x}`;
   const tile = h("a", {
     class: "tile", href: unitAddress(layer, unit), "data-map": unit.map, title: `${layer.name} ${name}${place}: activation ${strength(unit.activation)}`,
-  }, picture, h("span", { class: "name" }, rank ? h("b", { class: "rank" }, rank) : null, name.replace(/^(map|unit) /, ""), h("i", {}, strength(unit.activation))));
+  }, picture, h("span", { class: "name" }, h("span", {}, rank ? h("span", { class: "rank" }, rank) : null, name.replace(/^(map|unit) /, "")), h("i", {}, strength(unit.activation))));
   return Object.assign(tile, { show: (content) => picture.replaceChildren(content) });
 }
 

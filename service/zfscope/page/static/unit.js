@@ -1,8 +1,8 @@
 // The page of one unit: its projection, the patch that it sees, a control, and the map in an index and over training.
 
-import { newestWins, post } from "./api.js";
+import { analyze, newestWins, post, untilIdle } from "./api.js";
 import { fill, h, painted, strength, switcher } from "./dom.js";
-import { notifyError, sentence } from "./notices.js";
+import { reporting, sentence } from "./notices.js";
 import { address, change, state } from "./state.js";
 import { currentLayer, hasMaps, isReady, on, request, subject, unitName } from "./subject.js";
 import { histogram, square } from "./tiles.js";
@@ -17,17 +17,20 @@ const NORMALISATIONS = [
   ["gradient", "gradient", "Pass contrast normalisations by their gradient"],
 ];
 
+const LARGE = { sheet: false, tile_px: 360 };
+
 /** Create the view. */
 export function createUnit(root) {
   const heading = h("div", { class: "heading" });
   const figures = h("div", { class: "trio" });
   const note = h("p", { class: "note" });
+  const notices = h("div");
   const rules = switcher("Rule of rectifiers", RULES, "deconvnet", (rule) => change({ rule: rule === "deconvnet" ? "" : rule }, { replace: true }));
   const normalisations = switcher("Contrast normalisation", NORMALISATIONS, "skip", (normalisation) => change({ normalisation: normalisation === "skip" ? "" : normalisation }, { replace: true }));
   const switches = h("div", { class: "row switches" }, h("span", {}, "Rule ", rules), h("span", {}, "Normalisation ", normalisations));
   const records = h("section", { class: "records" });
   const training = h("section", { class: "training" });
-  fill(root, heading, switches, figures, note, records, training);
+  fill(root, heading, switches, figures, note, notices, records, training);
   let drawn = "";
   let history = "";
 
@@ -35,18 +38,19 @@ export function createUnit(root) {
   const members = () => request({ layer: currentLayer().name, units: [unit()], rule: state().rule, normalisation: state().normalisation });
 
   const ask = newestWins(async ({ startedAt }, signal) => {
-    const answer = await post("v1/project", members(), { signal });
-    show(answer.projections[0], startedAt);
-    const controlled = await post("v1/project", { ...members(), control: true }, { signal });
-    show(controlled.projections[0]);
-  }, (error) => fill(note, sentence(error)));
+    const answer = await post("v1/project", { ...members(), ...LARGE }, { signal });
+    show(answer, startedAt);
+    const controlled = await post("v1/project", { ...members(), ...LARGE, control: true }, { signal });
+    show(controlled);
+  }, (error) => { if (error) fill(note, sentence(error)); });
 
   const askHistory = newestWins(async (_, signal) => {
+    await untilIdle();
     await showRecords(records, signal);
     await showTraining(training, signal);
-  }, (error) => notifyError("unit", error));
+  }, reporting("unit"));
 
-  function show(projection, startedAt) {
+  function show({ projections: [projection], warnings }, startedAt) {
     const name = unitName(currentLayer(), projection.map);
     const controlled = projection.control_ssim !== null;
     const count = projection.picture && controlled ? 3 : 2;
@@ -63,6 +67,7 @@ export function createUnit(root) {
       ? ` Similarity to the control: SSIM ${strength(projection.control_ssim)}, rank correlation ${strength(projection.control_rank_correlation)}.`
       : "";
     note.textContent = `Activation ${strength(projection.activation)}${place}; receptive field ${Math.round(x1 - x0)} × ${Math.round(y1 - y0)} photo pixels.${similarity} Grey is zero.`;
+    fill(notices, warnings.map((warning) => h("p", { class: "warning" }, warning.message)));
     painted("unit", startedAt);
   }
 
@@ -74,11 +79,12 @@ export function createUnit(root) {
     fill(heading,
       h("h1", {}, h("a", { href: address({ view: "", map: "", y: "", x: "" }) }, layer.name), ` ${unitName(layer, map)}`),
       h("nav", { class: "steps", "aria-label": "Maps" }, step(-1, "prev", map - 1),
-        state().y ? h("a", { href: address({ y: "", x: "" }) }, "strongest") : null, step(1, "next", map + 1)),
+        state().y ? h("a", { href: address({ y: "", x: "" }) }, "strongest unit") : null, step(1, "next", map + 1)),
       h("p", {}, `${layer.kind} of ${subject.model.summary.name}: ${layer.shape[0]} ${layer.shape.length === 3 ? "maps" : "units"}${hasMaps(layer) ? ` of ${layer.shape[1]} × ${layer.shape[2]}` : ""}`));
   }
 
-  function update(startedAt = performance.now()) {
+  function update() {
+    const startedAt = subject.since;
     if (state().view !== "unit" || !subject.model || !state().map) return;
     rules.press(state().rule || "deconvnet");
     normalisations.press(state().normalisation || "skip");
@@ -86,6 +92,7 @@ export function createUnit(root) {
     if (!isReady()) {
       fill(note, "Bring a photo to see what this unit responds to.");
       fill(figures);
+      fill(notices);
     } else if (drawn !== (drawn = JSON.stringify(members()))) {
       ask.cancel();
       ask({ startedAt });
@@ -99,7 +106,7 @@ export function createUnit(root) {
   }
 
   on("state", update);
-  on("subject", () => update());
+  on("subject", update);
 
   return {
     title: () => `${currentLayer()?.name || ""} ${state().map || ""}`,
@@ -125,7 +132,7 @@ function indexed() {
 async function showRecords(root, signal) {
   let answer;
   try {
-    answer = await post("v1/top-k", indexed(), { signal });
+    answer = await analyze("v1/top-k", indexed(), { signal });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     fill(root, h("h2", {}, "In the index"), h("p", { class: "note" }, sentence(error)));
@@ -157,7 +164,7 @@ function classesFigure(map) {
 /** Show the map's evolution over training, where epochs have an index. */
 async function showTraining(root, signal) {
   try {
-    const answer = await post("v1/evolve", { ...indexed(), settling: false }, { signal });
+    const answer = await analyze("v1/evolve", { ...indexed(), settling: false }, { signal });
     fill(root, h("h2", {}, "During training"),
       h("img", { class: "sheet", src: answer.picture.url, alt: "The map's strongest photo after each epoch: projection and patch" }));
   } catch (error) {

@@ -30,12 +30,12 @@ export function createWorkbench(root) {
   const readout = h("p", { class: "readout" });
   const bar = h("div", { class: "row bar" }, tools, fills, h("span", { class: "row" }, sweep.controls), h("span", { class: "spacer" }), photoButtons());
   const bench = h("div", { class: "bench", hidden: true },
-    h("div", { class: "sight" }, bar, stage.node, readout, sweep.below),
-    h("div", { class: "findings" }, classes.node, look.node));
+    h("div", { class: "sight" }, h("h1", { class: "spoken" }, "Photo"), bar, stage.node, readout, sweep.below),
+    h("div", { class: "findings" }, classes.node, look.node), strip.node);
   const drop = dropZone();
   let tool = "look";
   let cursor = null;
-  fill(root, drop, bench, strip.node);
+  fill(root, drop, bench);
 
   function use(name) {
     if (tool !== name && brush.active) brush.clear();
@@ -44,12 +44,8 @@ export function createWorkbench(root) {
     fills.hidden = name === "look";
     stage.node.dataset.tool = name;
     cursor = null;
-    if (name === "look") look.at(look.pinned);
-    else {
-      brush.use(name);
-      stage.showFields([]);
-      stage.showCursor(null);
-    }
+    look.draw(name === "look");
+    if (name !== "look") brush.use(name);
   }
 
   const isOutside = (event) => event.target !== stage.overlay && !stage.overlay.contains(event.target);
@@ -79,6 +75,8 @@ export function createWorkbench(root) {
     return Math.max(stride, 4) * (x1 - x0) / subject.model.preprocessing.crop_px;
   }
 
+  const nudge = () => (stage.crop.x1 - stage.crop.x0) / 28;
+
   function moveCursor([dx, dy], startedAt) {
     const { x0, y0, x1, y1 } = stage.crop;
     const from = cursor || { x: (x0 + x1) / 2, y: (y0 + y1) / 2 };
@@ -92,7 +90,7 @@ export function createWorkbench(root) {
     if (!isReady() || !stage.crop || event.ctrlKey || event.metaKey || event.altKey) return;
     const arrow = ARROWS[event.key];
     if (arrow && tool === "look") moveCursor(arrow, event.timeStamp);
-    else if (arrow) brush.nudge(8 * arrow[0], 8 * arrow[1], event.shiftKey, event.timeStamp);
+    else if (arrow) brush.nudge(arrow[0] * nudge(), arrow[1] * nudge(), event.shiftKey, event.timeStamp);
     else if (event.key === "Enter" && tool === "look" && cursor) look.pin(look.pinned ? null : cursor, event.timeStamp);
     else return;
     event.preventDefault();
@@ -101,7 +99,6 @@ export function createWorkbench(root) {
   function show() {
     const { photo } = subject;
     bench.hidden = !photo;
-    strip.node.hidden = !photo;
     drop.hidden = Boolean(photo);
   }
 
