@@ -84,8 +84,10 @@ def test_requests_made_from_the_description_get_documented_responses(
         @limits
         @given(case=operation.as_strategy())
         def check(case: Any) -> None:
-            if isinstance(case.body, dict) and "photo" in case.body and isinstance(case.body["photo"], str):
-                case.body["photo"] = known
+            if isinstance(case.body, dict):
+                case.body.pop("timeout_s", None)  # a short one ends with 504, as documented
+                if isinstance(case.body.get("photo"), str):
+                    case.body["photo"] = known
             case.call_and_validate(base_url=page.url.rstrip("/"), checks=list(CHECKS), timeout=60)
 
         check()
