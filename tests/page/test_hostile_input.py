@@ -133,6 +133,12 @@ def test_a_client_that_sends_nothing_is_disconnected(
     with running_page(local) as page, socket.create_connection(page.address, timeout=60) as silent:
         silent.sendall(b"GET / HTTP/1.1\r\nHo")
         assert silent.recv(100) == b""
+    with running_page(local) as page, socket.create_connection(page.address, timeout=60) as second:
+        second.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nGET /healthz")
+        received = b""
+        while more := second.recv(4096):
+            received += more
+        assert received.count(b"HTTP/1.1 200 OK") == 1
 
 
 @pytest.mark.parametrize(

@@ -34,10 +34,23 @@ class _PatientProtocol(H11Protocol):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self.loop.call_later(_HEAD_S, self._close_if_silent)
+        self._wait_for_head()
 
-    def _close_if_silent(self) -> None:
-        if self.cycle is None and not self.transport.is_closing():
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._is_waiting:  # for the rest of a head
+            self._wait_for_head()
+
+    @property
+    def _is_waiting(self) -> bool:
+        return bool(getattr(self.cycle, "response_complete", True))  # None before the first request
+
+    def _wait_for_head(self) -> None:
+        self.loop.call_later(_HEAD_S, self._close_unless_received, self.cycle)
+
+    def _close_unless_received(self, last: object) -> None:
+        """Close the connection if no request arrived after the last one."""
+        if self._is_waiting and self.cycle is last and not self.transport.is_closing():
             self.transport.close()
 
 
