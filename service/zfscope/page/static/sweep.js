@@ -86,7 +86,7 @@ export function createSweep(stage) {
     stage.heat.setAttribute("aria-label", `Occlusion map of ${about.label}: from ${percent(low)} to ${percent(high)}`);
     for (const element of [clear, opacity, legend]) element.hidden = false;
     fill(legend, `Probability of ${about.label} with the window there: `, h("span", { class: "low" }, percent(low)), h("span", { class: "scale", "aria-hidden": "true" }), h("span", { class: "high" }, percent(high)), partial ? " (so far)" : "");
-    if (score?.lowest_at) stage.showFields([score.lowest_at]);
+    stage.showFields(score?.lowest_at ? [score.lowest_at] : []);
   }
 
   function hide() {

@@ -17,6 +17,7 @@ const NORMALISATIONS = [
   ["gradient", "gradient", "Pass contrast normalisations by their gradient"],
 ];
 
+const MOST_CLASSES = 10;
 const LARGE = { sheet: false, tile_px: 360 };
 
 /** Create the view. */
@@ -145,20 +146,26 @@ async function showRecords(root, signal) {
     h("div", { class: "pair" }, histogramFigure(map), classesFigure(map)));
 }
 
-function histogramFigure(map) {
-  const counts = map.histogram?.counts || map.histogram;
-  const edges = map.histogram?.edges || map.histogram_edges;
-  if (!counts?.length || !edges) return null;
-  const words = `Histogram of the map's maxima from ${strength(edges[0])} to ${strength(edges.at(-1))}`;
-  return h("figure", {}, histogram(counts, edges, words),
-    h("figcaption", { class: "ends" }, h("span", {}, strength(edges[0])), h("span", {}, "largest activation in each photo"), h("span", {}, strength(edges.at(-1)))));
+// Edge of the last bin of a histogram, which has no limit: the largest float32.
+const UNLIMITED = 3e38;
+
+function histogramFigure({ histogram: counted }) {
+  if (!counted?.counts.length) return null;
+  const { zeros, edges, counts } = counted;
+  const [low, high] = [strength(edges[0]), edges.at(-1) > UNLIMITED ? "more" : strength(edges.at(-1))];
+  const words = `Photos by the map's largest activation, from ${low} to ${high}; ${zeros.toLocaleString("en")} photos do not activate it`;
+  return h("figure", {}, h("figcaption", {}, `${words}.`), histogram(counts, edges, words),
+    h("div", { class: "ends note" }, h("span", {}, low), h("span", {}, high)));
 }
 
-function classesFigure(map) {
-  const counted = map.classes || [];
-  if (!counted.length) return null;
-  return h("figure", {}, h("table", {}, h("caption", {}, "Classes of its strongest photos"),
-    h("tbody", {}, counted.slice(0, 10).map((row) => h("tr", {}, h("td", {}, row.label || row.class || row.id), h("td", { class: "number" }, (row.photos ?? row.count ?? "").toString()))))));
+function classesFigure({ classes }) {
+  if (!classes?.length) return null;
+  const name = (label) => subject.model.labels.find((known) => known.id === label)?.name || label || "no class";
+  const rows = classes.slice(0, MOST_CLASSES).map(({ label, photos, images, mean }) => h("tr", {}, h("td", {}, name(label)),
+    h("td", { class: "number" }, photos.toLocaleString("en")), h("td", { class: "number" }, images?.toLocaleString("en") ?? ""), h("td", { class: "number" }, strength(mean))));
+  return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Classes" }, h("table", {}, h("caption", {}, "Classes of its strongest photos"),
+    h("thead", {}, h("tr", {}, ["class", "photos", "of", "mean activation"].map((text, index) => h("th", { scope: "col", class: index ? "number" : "" }, text)))),
+    h("tbody", {}, rows)));
 }
 
 /** Show the map's evolution over training, where epochs have an index. */
