@@ -64,6 +64,30 @@ def test_json_output_has_the_tables_and_the_files(
 
 
 @pytest.mark.usefixtures("photos")
+@pytest.mark.parametrize("remote", [False, True])
+def test_json_output_has_histograms_and_classes(run: Run, server: str, tmp_path: Path, remote: bool) -> None:
+    location = ["--server", server] if remote else []
+    options = ["--version", 1, "--maps", "3,1", "--top", 2, "--out", tmp_path, "--json"]
+    tables = json.loads(run("top-k", *options, *location).stdout)["tables"]
+    for number in (3, 1):
+        bins = [row for row in tables["histograms"] if row["map"] == number]
+        assert (bins[0]["lower"], bins[0]["upper"]) == (None, 0)
+        assert sum(row["photos"] for row in bins) == 12
+    assert {row["class"]: row["images"] for row in tables["classes"]} == {"ant": 12}
+    assert [row["photos"] for row in tables["classes"]] == [9, 9]
+
+
+@pytest.mark.usefixtures("photos")
+def test_text_output_has_bars_and_classes(run: Run, tmp_path: Path) -> None:
+    text = run("top-k", "--version", 1, "--maps", 3, "--out", tmp_path).stdout
+    (row,) = [line for line in text.splitlines() if "12 of 12" in line]
+    bars, classes = (cell.strip() for cell in row.split("│")[4:6])
+    assert re.fullmatch("[ ▁▂▃▄▅▆▇█]{1,10}", bars)
+    assert "█" in bars
+    assert classes == "ant 9"
+
+
+@pytest.mark.usefixtures("photos")
 def test_text_output_lists_the_maps_and_the_picture(run: Run, tmp_path: Path) -> None:
     text = run("top-k", "--version", 1, "--count", 3, "--out", tmp_path).stdout
     assert "conv5 of tiny version 1" in text

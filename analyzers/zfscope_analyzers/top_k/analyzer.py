@@ -14,6 +14,7 @@ from zfscope.store import Model
 from zfscope_analyzers.top_k.figure import draw_page
 from zfscope_analyzers.top_k.inspect import Inspection, MapRank, inspect_records, view_shape, view_tensors
 from zfscope_analyzers.top_k.page import Page, TopKParams, load_page
+from zfscope_analyzers.top_k.statistics import statistics_tables
 
 _STATES = list(RecordState)
 _COLUMNS = (
@@ -32,8 +33,12 @@ class TopKAnalyzer:
     Tables: `records` (layer, map, rank, path, class, value: the recorded activation; recomputed: the
     activation computed now; y, x: position of the unit, None in a fully connected layer; state; x0, y0, x1,
     y1: the patch in photo pixels; ssim and rank_correlation of projection and control, see
-    `zfscope.analysis.control`) and `maps` (map; alive: number of photos with an activation above 0; images:
-    number of photos in the index; dead: 0 or 1).
+    `zfscope.analysis.control`), `maps` (map; alive: number of photos with an activation above 0; images:
+    number of photos in the index; dead: 0 or 1), `histograms` (map, lower, upper, photos: number of photos by
+    the map's maximum in them; the first row of a map, with the upper edge 0, counts the photos that do not
+    activate it; an upper edge of None is infinite) and `classes` (map, class; photos: number of photos of the
+    class among all records of the map with an activation above 0, not only the `top` shown; mean: their mean
+    activation; images: number of photos of the class in the index, None if it is unknown).
 
     Tensors: `projections` and, with the control, `controls`, float32 (maps, top, C, size, size), channels in
     the network's order; `patches` uint8 (maps, top, size, size, 3), RGB; `states` uint8 (maps, top): 0 ok,
@@ -60,6 +65,7 @@ class TopKAnalyzer:
         and none is named, for a page after the last map, and for a `top` beyond the number of records.
         """
         page = load_page(context, params)
+        statistics = statistics_tables(context.model, page)
         inspections: dict[MapRank, Inspection] = {}
 
         def partial_result(indices: Sequence[int]) -> Analysis:
@@ -81,7 +87,7 @@ class TopKAnalyzer:
         return Analysis(
             tensors=_tensors(context.model, page, inspections, params) if context.tensors else {},
             pictures=partial_result(all_indices).pictures if context.pictures else (),
-            tables=_tables(context.model, page, inspections),
+            tables=_tables(context.model, page, inspections) | statistics,
             warnings=merge_notices(notice for each in inspections.values() for notice in each.warnings),
         )
 

@@ -22,7 +22,7 @@ from zfscope.answers.invariance import (
 from zfscope.answers.models import Accuracy, LabelInfo, LayerInfo, ModelInfo, ModelSummary, PreprocessingInfo
 from zfscope.answers.occlude import OCCLUDE, ClassChange, OccludedClass, OccludedMap, Occlusion
 from zfscope.answers.project import PROJECT, Projection, Projections, Unit
-from zfscope.answers.top_k import TOP_K, TopK, TopMap, TopRecord
+from zfscope.answers.top_k import TOP_K, ClassCount, MapHistogram, TopK, TopMap, TopRecord
 
 __all__ = [
     "ACTIVATIONS",
@@ -40,6 +40,7 @@ __all__ = [
     "Analyzed",
     "AnalyzerInfo",
     "ClassChange",
+    "ClassCount",
     "ClassScore",
     "Classification",
     "Comparison",
@@ -54,6 +55,7 @@ __all__ = [
     "LabelInfo",
     "LayerDistances",
     "LayerInfo",
+    "MapHistogram",
     "ModelInfo",
     "ModelSummary",
     "OccludedClass",

@@ -1,7 +1,8 @@
 """Result of a top-k analysis: the strongest photos of feature maps."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,9 @@ from zfscope.answers.analysis import (
 )
 from zfscope.images.geometry import Box
 from zfscope.results import Notice, Picture, ShowsPicture
+
+# Upper edge of a bin without a limit: the largest float32.
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -43,14 +47,47 @@ class TopRecord:
 
 
 @dataclass(frozen=True)
+class MapHistogram:
+    """Photos of an index by a map's maximum in them.
+
+    zeros: number of photos with a maximum of 0 or less. counts: number of photos for each bin of larger
+    maxima, from the first to the last bin with photos. edges: one more than counts; bin i is from edges[i],
+    not included if it is 0, up to edges[i + 1], not included.
+    """
+
+    zeros: int
+    edges: tuple[float, ...]
+    counts: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ClassCount:
+    """A class among the strongest photos of a map. label: as in the indexed data, empty for none.
+
+    photos: number of its photos among the map's records in the index. mean: their mean activation. images:
+    number of its photos in the whole index, None if unknown.
+    """
+
+    label: str
+    photos: int
+    mean: float
+    images: int | None
+
+
+@dataclass(frozen=True)
 class TopMap:
-    """A map with its strongest photos. alive: number of the `images` photos that activate it."""
+    """A map with its strongest photos. alive: number of the `images` photos that activate it.
+
+    classes: of all its records in the index with an activation above 0, most frequent first.
+    """
 
     map: int
     alive: int
     images: int
     dead: bool
     records: tuple[TopRecord, ...]
+    histogram: MapHistogram | None = None
+    classes: tuple[ClassCount, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +114,9 @@ def _assemble(analyzed: Analyzed, _: Sequence[Size]) -> TopK:
     analysis = analyzed.analysis
     rows = analysis.tables["records"].records()
     records = group_by(rows, "map")
+    histograms, classes = (
+        group_by(analysis.tables[name].records(), "map") for name in ("histograms", "classes")
+    )
     return from_analysis(
         TopK,
         analyzed,
@@ -90,11 +130,23 @@ def _assemble(analyzed: Analyzed, _: Sequence[Size]) -> TopK:
                     from_record(TopRecord, record, label=record["class"] or "", patch=box_of(record))
                     for record in records.get(row["map"], ())
                 ),
+                histogram=_histogram(histograms[row["map"]]),
+                classes=tuple(
+                    from_record(ClassCount, each, label=each["class"] or "")
+                    for each in classes.get(row["map"], ())
+                ),
             )
             for row in analysis.tables["maps"].records()
         ),
         picture=analysis.picture("top-k"),
     )
+
+
+def _histogram(rows: Sequence[Mapping[str, Any]]) -> MapHistogram:
+    zeros, *bins = rows
+    edges = [row["lower"] for row in bins] + [row["upper"] for row in bins[-1:]]
+    finite = (_LARGEST if edge is None else float(edge) for edge in edges)
+    return MapHistogram(zeros["photos"], tuple(finite), tuple(row["photos"] for row in bins))
 
 
 TOP_K = TypedAnalysis("TopK", "top-k", TopK, _assemble)

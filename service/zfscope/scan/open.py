@@ -1,12 +1,15 @@
 """Opening an index, after verifying its files and that it was made with the model's weights."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
+from zfscope.datasets.names import as_unicode
 from zfscope.errors import DamagedIndex, InputError, NotFound
 from zfscope.scan.index import Index
 from zfscope.scan.manifest import (
@@ -19,6 +22,7 @@ from zfscope.scan.manifest import (
     differences,
     model_identity,
 )
+from zfscope.scan.tables import PHOTOS
 from zfscope.store import Manifest, Model
 from zfscope.store.integrity import INDEXES, read_regular_file, sha256
 from zfscope.validation import first_fault
@@ -112,6 +116,25 @@ def _open(data: bytes) -> pq.ParquetFile:
 def _layer_tables(file: pq.ParquetFile, shapes: Sequence[LayerShape]) -> dict[str, pa.Table]:
     """Return the table of each layer, a row group of the file."""
     return {shape.name: file.read_row_group(index, use_threads=False) for index, shape in enumerate(shapes)}
+
+
+def images_by_class(model: Model, index: Index) -> dict[str, int]:
+    """Return the number of photos of an index by class; the name is empty for photos without a class.
+
+    Skipped photos do not count. Empty for an index without a list of its photos, made by an earlier version.
+    Raises DamagedIndex if a file does not match the manifest.
+    """
+    folder, files = indexes_folder(model) / index.name, index.manifest.files
+    if PHOTOS not in files:
+        return {}
+    photos, skipped = (
+        _open(_verified(folder, file, files)).read([column], use_threads=False)[column].combine_chunks()
+        for file, column in ((PHOTOS, "class"), (SKIPPED, "image"))
+    )
+    used = np.ones(len(photos), bool)
+    used[skipped.to_numpy(zero_copy_only=False)] = False
+    counts = photos.filter(pa.array(used)).value_counts().to_pylist()
+    return {as_unicode(os.fsdecode(each["values"])): each["counts"] for each in counts}
 
 
 def read_manifest(folder: Path) -> IndexManifest:

@@ -2114,6 +2114,8 @@ class TopKMap(_message.Message):
     IMAGES_FIELD_NUMBER: _builtins.int
     DEAD_FIELD_NUMBER: _builtins.int
     RECORDS_FIELD_NUMBER: _builtins.int
+    HISTOGRAM_FIELD_NUMBER: _builtins.int
+    CLASSES_FIELD_NUMBER: _builtins.int
     map: _builtins.int
     """Number of the map, from 0, or of the unit in a fully connected layer."""
     alive: _builtins.int
@@ -2126,6 +2128,16 @@ class TopKMap(_message.Message):
     def records(self) -> _containers.RepeatedCompositeFieldContainer[Global___TopKRecord]:
         """Records of the map, strongest first; every map has the same number."""
 
+    @_builtins.property
+    def histogram(self) -> Global___MapHistogram:
+        """Photos of the index by the map's maximum in them."""
+
+    @_builtins.property
+    def classes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClassCount]:
+        """Classes of all records of the map in the index with an activation above 0: more than `records` if the
+        index has more than the requested number. Most frequent first, then by the sum of activations.
+        """
+
     def __init__(
         self,
         *,
@@ -2134,14 +2146,93 @@ class TopKMap(_message.Message):
         images: _builtins.int = ...,
         dead: _builtins.bool = ...,
         records: _abc.Iterable[Global___TopKRecord] | None = ...,
+        histogram: Global___MapHistogram | None = ...,
+        classes: _abc.Iterable[Global___ClassCount] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["histogram", b"histogram"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alive", b"alive", "dead", b"dead", "images", b"images", "map", b"map", "records", b"records"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alive", b"alive", "classes", b"classes", "dead", b"dead", "histogram", b"histogram", "images", b"images", "map", b"map", "records", b"records"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TopKMap: _TypeAlias = TopKMap  # noqa: Y015
+
+@_typing.final
+class MapHistogram(_message.Message):
+    """Photos of an index by the maximum of a map in them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ZEROS_FIELD_NUMBER: _builtins.int
+    EDGES_FIELD_NUMBER: _builtins.int
+    COUNTS_FIELD_NUMBER: _builtins.int
+    zeros: _builtins.int
+    """Number of photos with a maximum of 0 or less."""
+    @_builtins.property
+    def edges(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Edges of the bins of larger maxima, one more than `counts`. Bin i is from edge i up to edge i + 1, not
+        included. An edge of 0 is not included either; an edge above 4096 is the largest float32: no limit. Empty
+        if no photo activates the map.
+        """
+
+    @_builtins.property
+    def counts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Number of photos in each bin, from the first to the last bin with photos. Bins are quarter octaves from
+        1/1024 to 4096.
+        """
+
+    def __init__(
+        self,
+        *,
+        zeros: _builtins.int = ...,
+        edges: _abc.Iterable[_builtins.float] | None = ...,
+        counts: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "edges", b"edges", "zeros", b"zeros"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MapHistogram: _TypeAlias = MapHistogram  # noqa: Y015
+
+@_typing.final
+class ClassCount(_message.Message):
+    """A class among the strongest photos of a map."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LABEL_FIELD_NUMBER: _builtins.int
+    PHOTOS_FIELD_NUMBER: _builtins.int
+    MEAN_FIELD_NUMBER: _builtins.int
+    IMAGES_FIELD_NUMBER: _builtins.int
+    label: _builtins.str
+    """Class of the photos in the indexed data: the name of their folder, or the entry of a list. Empty for
+    photos without a class.
+    """
+    photos: _builtins.int
+    """Number of photos of the class among the map's records, 1 or more."""
+    mean: _builtins.float
+    """Mean of their recorded activations."""
+    images: _builtins.int
+    """Number of photos of the class in the whole index. Unset if the index lacks the list of its photos."""
+    def __init__(
+        self,
+        *,
+        label: _builtins.str = ...,
+        photos: _builtins.int = ...,
+        mean: _builtins.float = ...,
+        images: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_images", b"_images", "images", b"images"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_images", b"_images", "images", b"images", "label", b"label", "mean", b"mean", "photos", b"photos"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__images: _TypeAlias = _typing.Literal["images"]  # noqa: Y015
+    _WhichOneofArgType__images: _TypeAlias = _typing.Literal["_images", b"_images"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__images) -> _WhichOneofReturnType__images | None: ...
+
+Global___ClassCount: _TypeAlias = ClassCount  # noqa: Y015
 
 @_typing.final
 class TopKRecord(_message.Message):
