@@ -146,7 +146,7 @@ def test_analyze_returns_the_same_as_the_typed_rpc(client: Client, photo: bytes)
             1,
             NotFound,
             "analyzer",
-            "analyzer 'nothing' not found; available: catalogue, compare-architectures, correspond, counting",
+            "analyzer 'nothing' not found; available: activations, catalogue, compare-architectures",
         ),
         ("", {}, 1, NotFound, "analyzer", "analyzer '' not found"),
         ("counting", {"steps": 0}, 1, InputError, "parameters.steps", "steps is 0"),
