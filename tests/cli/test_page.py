@@ -43,6 +43,15 @@ def test_the_page_opens_the_store_in_its_own_process(run: Run, served: Served, s
     assert settings.listen == "127.0.0.1:8080"
 
 
+def test_the_browser_is_opened_on_request(run: Run, served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    run("page")
+    assert opened == []
+    run("page", "--open")
+    assert opened == ["http://127.0.0.1:1/"]
+
+
 def test_options_become_settings(run: Run, served: Served, tmp_path: Path) -> None:
     files = ["tls-certificate", "tls-key", "token-file"]
     options = [part for name in files for part in (f"--{name}", tmp_path / name)]

@@ -15,6 +15,7 @@ from tests.support.page_server import PageClient, multipart, running_page
 from tests.support.service_process import wait_until
 from zfscope.analysis.registry import RegisteredAnalyzer, Registry
 from zfscope.local import LocalClient
+from zfscope.page import events
 
 
 @pytest.fixture
@@ -104,3 +105,21 @@ def test_a_queued_request_ends_with_a_sentence_when_the_page_stops(
     assert received.startswith(b"HTTP/1.1 499 ")
     assert b"CANCELLED" in received
     assert (tmp_path / "begun").read_text().count("\n") == 1
+
+
+def test_a_silent_analysis_sends_comments_and_an_error_is_an_event(
+    held: LocalClient, photo: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "_KEEPALIVE_S", 0.05)
+    with running_page(held) as page:
+        with waiting(page, tmp_path, photo, "text/event-stream") as connection:
+            received = b""
+            while b": still running" not in received:
+                received += connection.recv(65536)
+        parameters = json.dumps({"parameters": {"folder": 5}})
+        parts = ("photos", photo), ("parameters", parameters)
+        answer = page.upload("v1/analyze/held", *parts, Accept="text/event-stream")
+    name, _, data = answer.body.decode().strip().partition("\ndata: ")
+    error = json.loads(data)["error"]
+    assert (answer.status, name) == (200, "event: error")
+    assert (error["reason"], error["field"]) == ("INPUT_ERROR", "parameters.folder")
