@@ -108,8 +108,9 @@ class Context:
 
     progress: reports the fraction done (0..1) and optionally a function that returns a partial result. The
     function is called before `progress` returns, in the same thread, so it may read arrays that change later.
-    It is called only if a client is waiting for it: by `Analyze` at most every half second while the client
-    keeps up with reading; never by the command line or the typed RPCs.
+    It is called only if the caller wants partial results, at most every half second, or every tenth without
+    pictures: by `Analyze` while the client keeps up with reading, and by `LocalClient` on request; never by
+    the command line or the typed RPCs.
 
     check_cancelled: raises Cancelled if the caller disconnected or its deadline passed; call it about every
     100 ms.
