@@ -67,10 +67,11 @@ def _sheet(measured: Measurement, body: Image.Image, scale: str, caption: str) -
 
 
 def _photo(measured: Measurement) -> Image.Image:
-    """Draw the photo with the receptive fields of the first maps, or one of them if all are the same."""
+    """Draw the photo with the receptive fields of the first maps, or one of them if all look the same."""
     fields = [each.field for each in measured.units[:_MAX_FIELDS]] if measured.has_tiles else []
-    shared = len(fields) > 1 and len(set(fields)) == 1
     geometry = measured.prepared.geometries[0]
+    visible = {geometry.to_photo(field).clip(geometry.photo_size) for field in fields}
+    shared = len(fields) > 1 and len(visible) == 1
     return photo_with_boxes(
         measured.prepared.photo,
         geometry,

@@ -11,8 +11,9 @@ from PIL import Image
 from zfscope.analysis.contract import Analysis, Context, images_of
 from zfscope.analysis.registry import load_analyzers
 from zfscope.analysis.run import read_params
-from zfscope.engine import trace
+from zfscope.engine import ReceptiveField, receptive_fields, trace
 from zfscope.images.sheet import badge
+from zfscope.networks.receptive import Span
 from zfscope.results import Picture
 from zfscope_analyzers.activations import figure
 
@@ -86,6 +87,18 @@ def find_badges() -> Any:
         return sum(is_in(number) for number in range(1, 10))
 
     return count
+
+
+def test_receptive_fields_that_all_cover_the_photo_are_drawn_once(
+    context: Context, find_badges: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They differ only outside of it."""
+    spans = [Span(size=400, jump=8, start=-200)] * 2
+    fields = {**receptive_fields(context.model.spec), "conv5": ReceptiveField(*spans)}
+    monkeypatch.setattr("zfscope_analyzers.activations.measure.receptive_fields", lambda _: fields)
+    result = analyze(context, top=3)
+    assert len({(row["y"], row["x"]) for row in result.tables["units"].records()}) > 1
+    assert find_badges(pixels(result.pictures[0])[:, : figure._PHOTO_PX + 36]) == 0
 
 
 def test_a_fully_connected_layer_has_only_a_sheet(context: Context) -> None:
