@@ -13,7 +13,6 @@ from zfscope.analysis.contract import Analysis, Context, Picture, Table, array, 
 from zfscope.analysis.control import (
     Similarity,
     check_down_to,
-    control_network,
     similarities,
     strongest_at_positions,
 )
@@ -212,7 +211,7 @@ def _control(
     context: Context, images: Tensor, units: Sequence[Unit], params: ProjectParams
 ) -> NDArray[np.float32]:
     context.check_cancelled()
-    control = control_network(context.model.network, params.layer, down_to=params.control_down_to)
+    control = context.control(params.layer, down_to=params.control_down_to)
     context.check_cancelled()
     traced = trace(control, images, until=params.layer)
     return _project_in_batches(

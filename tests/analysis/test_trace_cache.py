@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from zfscope.analysis.contract import Context, trace_pixels
+from zfscope.analysis.control import control_network
 from zfscope.analysis.trace_cache import TraceCache, trace_cache
 from zfscope.engine.trace import Trace
 from zfscope.errors import InputError, NotFound
@@ -256,3 +257,20 @@ def test_a_context_traces_the_crop_of_a_photo_with_its_own_model(
         assert shared.trace(1) is shared.trace(1, until="conv1")
         assert_equal(shared.trace(1), alone.trace(1))
         assert_equal(shared.trace(1), trace_pixels(each, images[1].pixels))
+
+
+def test_a_control_network_is_randomised_once_and_its_unused_layers_take_no_memory(
+    cache: TraceCache, lookups: Lookups, model: Model
+) -> None:
+    control = cache.randomise(model, "conv2")
+    assert cache.randomise(model, "conv2") is control
+    assert cache.randomise(model, "conv2", "conv2") is not control
+    assert (lookups[("control", "miss")], lookups[("control", "hit")]) == (2, 1)
+    expected = control_network(model.network, "conv2").state_dict()
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in control.state_dict().items())
+    sizes = {name: filters.weight.nbytes for name, filters in control.filters.items()}
+    biases = sum(filters.bias.nbytes for filters in control.filters.values() if filters.bias is not None)
+    used = sizes.pop("conv1") + sizes.pop("conv2")
+    assert cache.size_bytes == 2 * (used + biases + 4 * len(sizes))
+    cache.drop_model(model)
+    assert cache.size_bytes == 0

@@ -1,12 +1,11 @@
 """Analyzers share traces: none writes to one, and results are those without sharing."""
 
 import hashlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from tests.analyzers.test_contract import NEEDED, WithPhotos
 from zfscope.analysis.contract import Context
@@ -14,26 +13,15 @@ from zfscope.analysis.registry import load_analyzers
 from zfscope.analysis.run import read_params, run
 from zfscope.analysis.trace_cache import trace_cache
 from zfscope.engine.trace import Trace
-from zfscope.store import Model
+from zfscope.networks import Network
 
 # Parameters with which an analyzer reaches more code that could write.
 MORE = (
     ("project", {"control": True, "rule": "guided", "normalisation": "gradient"}),
     ("occlude", {"control": True, "method": "full"}),
+    ("top-k", {"control": True}),
 )
 ANALYZERS = load_analyzers()
-
-
-@dataclass
-class RecordingTracer:
-    """Source of traces from a cache, which remembers them."""
-
-    source: Callable[[Model, NDArray[np.float32], str | None], Trace]
-    traces: list[Trace] = field(default_factory=list)
-
-    def __call__(self, model: Model, pixels: NDArray[np.float32], until: str | None) -> Trace:
-        self.traces.append(self.source(model, pixels, until))
-        return self.traces[-1]
 
 
 def content_of(traced: Trace) -> str:
@@ -45,14 +33,21 @@ def content_of(traced: Trace) -> str:
     return digest.hexdigest()
 
 
+def parameters_of(network: Network) -> str:
+    """Return a hash of the weights and biases of a network."""
+    return content_of(Trace(network.state_dict(), {}))
+
+
 @pytest.mark.parametrize(("name", "options"), [*((name, {}) for name in ANALYZERS), *MORE])
 def test_no_analyzer_writes_to_a_shared_trace_or_photo(
     name: str, options: Mapping[str, object], plain_context: Context, with_photos: WithPhotos
 ) -> None:
     analyzer = ANALYZERS[name].analyzer
     alone = replace(with_photos(plain_context, analyzer.photos[0]), pictures=True)
-    tracer = RecordingTracer(trace_cache().trace)
-    context = replace(alone, tracer=tracer)
+    cache = trace_cache()
+    context = replace(alone, tracer=cache.trace, randomiser=cache.randomise)
+    controls = [context.control(layer) for layer in ("conv5", "relu5")]
+    random = [parameters_of(control) for control in controls]
     before = {index: content_of(context.trace(index)) for index in range(len(context.images))}
     photos = [(each.photo.copy(), each.views.copy(), each.pixels.copy()) for each in context.images]
     params = read_params(analyzer, {**NEEDED.get(name, {}), **options})
@@ -60,6 +55,7 @@ def test_no_analyzer_writes_to_a_shared_trace_or_photo(
     shared, expected = run(analyzer, context, params), run(analyzer, alone, params)
 
     assert {index: content_of(context.trace(index)) for index in before} == before
+    assert [parameters_of(control) for control in controls] == random
     for each, (photo, views, pixels) in zip(context.images, photos, strict=True):
         np.testing.assert_array_equal(each.photo, photo)
         np.testing.assert_array_equal(each.views, views)

@@ -213,15 +213,9 @@ def project_watched(run: OcclusionRun) -> WatchedProjection:
     if not params.control:
         return WatchedProjection(pixels[0], None, Similarity(None, None), silent)
     images = run.traced.outputs["input"]
-    projections = project_control(
-        network,
-        images,
-        params.layer,
-        [unit],
-        rule="deconvnet",
-        normalisation="skip",
-        down_to=params.control_down_to,
+    random = run.context.control(params.layer, down_to=params.control_down_to)
+    control = array(
+        project_control(random, images, params.layer, [unit], rule="deconvnet", normalisation="skip")
     )
-    control = array(projections)
     field = Box(*receptive_fields(network.spec)[params.layer].box(unit.y, unit.x))
     return WatchedProjection(pixels[0], control[0], similarities(pixels, control, [field])[0], silent)

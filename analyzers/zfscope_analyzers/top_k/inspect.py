@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zfscope.analysis.contract import Context, Notice, array, images_of
-from zfscope.analysis.control import Similarity, control_network, similarities, strongest_at_positions
+from zfscope.analysis.control import Similarity, similarities, strongest_at_positions
 from zfscope.engine.deconvnet import project
 from zfscope.engine.frame import UnitFrame, crop_planes, unit_frame
 from zfscope.engine.seeds import Unit, activation, is_silent
@@ -130,7 +130,7 @@ class _Setup:
 
 def _setup(context: Context, page: Page, params: TopKParams) -> _Setup:
     network, layer = context.model.network, page.layer
-    control = control_network(network, layer, down_to=params.control_down_to) if params.control else None
+    control = context.control(layer, down_to=params.control_down_to) if params.control else None
     return _Setup(network, layer, unit_frame(network, layer), control)
 
 

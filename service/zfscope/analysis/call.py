@@ -1,7 +1,7 @@
 """Execution of one analysis, in a service or in this process: check, load, prepare, run, validate."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from pydantic import BaseModel
@@ -122,9 +122,6 @@ def analyze(
     with interruptible(check_cancelled):
         images = tuple(prepare(host, model) for prepare in call.photos.values())
 
-    def progress(fraction: float, partial: Partial | None = None) -> None:
-        report(model, fraction, partial and (lambda: validate_result(context, partial())))
-
     context = Context(
         model=model,
         runtime=loaded.runtime,
@@ -135,8 +132,14 @@ def analyze(
         limits=host.image_limits,
         noticed=model.warnings,
         check_cancelled=check_cancelled,
-        progress=progress,
         tracer=host.trace_cache.trace,
+        randomiser=host.trace_cache.randomise,
     )
+
+    # It refers to a context without itself: a cycle would keep the photos until the garbage is collected.
+    def progress(fraction: float, partial: Partial | None = None) -> None:
+        report(model, fraction, partial and (lambda: validate_result(context, partial())))
+
     with translate_errors(registered, under=under):
-        return AnalysisOutcome(model, images, run(analyzer, context, params))
+        analysis = run(analyzer, replace(context, progress=progress), params)
+        return AnalysisOutcome(model, images, analysis)

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     import torch
 
     from zfscope.engine.trace import Trace
+    from zfscope.networks import Network
 
 __all__ = [
     "API_VERSION",
@@ -57,6 +58,7 @@ __all__ = [
     "class_number",
     "images_of",
     "picture",
+    "randomise",
     "trace_pixels",
 ]
 
@@ -95,6 +97,13 @@ def trace_pixels(model: Model, pixels: NDArray[np.float32], until: str | None = 
     return trace(model.network, images_of(model, pixels), until=until)
 
 
+def randomise(model: Model, layer: str, down_to: str = "") -> "Network":
+    """Return the control network of a model; see `zfscope.analysis.control.control_network`."""
+    from zfscope.analysis.control import control_network  # imported late, like torch
+
+    return control_network(model.network, layer, down_to=down_to)
+
+
 @dataclass(frozen=True, eq=False)
 class Context:
     """Inputs and callbacks of one analysis request.
@@ -103,8 +112,9 @@ class Context:
     for the model. pictures, tensors: whether the caller requested them; others need not be computed.
     store: the available models, for analyses of several models; None in tests without a store.
     limits: limits for images that the analyzer itself decodes, such as mask files among its parameters.
-    noticed: warnings about the model, added to those of the result. tracer: source of traces for `trace`; in
-    a service and in `LocalClient`, the cache that all requests share.
+    noticed: warnings about the model, added to those of the result. tracer, randomiser: sources of traces and
+    control networks for `trace` and `control`; in a service and in `LocalClient`, the cache that all requests
+    share.
 
     progress: reports the fraction done (0..1) and optionally a function that returns a partial result. The
     function is called before `progress` returns, in the same thread, so it may read arrays that change later.
@@ -127,6 +137,7 @@ class Context:
     noticed: tuple[Notice, ...] = ()
     check_cancelled: Callable[[], None] = _nothing
     tracer: Callable[[Model, NDArray[np.float32], str | None], "Trace"] = trace_pixels
+    randomiser: Callable[[Model, str, str], "Network"] = randomise
 
     def trace(self, index: int = 0, *, until: str | None = None) -> "Trace":
         """Return the trace of a photo's first crop: outputs and switches of all layers up to `until`.
@@ -136,6 +147,14 @@ class Context:
         layer.
         """
         return self.tracer(self.model, self.images[index].pixels[:1], until)
+
+    def control(self, layer: str, *, down_to: str = "") -> "Network":
+        """Return the model with random weights, the same in every call, for projections from a layer.
+
+        Other requests use the same network; never write to it. down_to: first layer with random weights;
+        empty for all layers.
+        """
+        return self.randomiser(self.model, layer, down_to)
 
 
 class Analyzer(Protocol[ParamsT]):

@@ -63,11 +63,13 @@ def randomised(network: Network, *, until: str, generator: torch.Generator, down
     control = Network(network.spec).requires_grad_(False)
     names = [layer.name for layer in network.spec.layers]
     first = names.index(network.spec.layer(down_to).name) if down_to else 0
-    for index, name in enumerate(names[: names.index(until) + 1]):
-        if name not in network.filters:
+    for index, name in enumerate(names):
+        own, other = network.layers.find(name), control.layers.find(name)
+        if own is None or other is None:
             continue
-        own, other = network.filters[name], control.filters[name]
-        if index < first:
+        if index > names.index(until):
+            other.weight.data = other.weight.new_zeros(()).expand_as(other.weight)  # takes no memory
+        elif index < first:
             other.load_state_dict(own.state_dict())
         else:
             size = own.weight.square().mean().sqrt().cpu()
@@ -76,21 +78,19 @@ def randomised(network: Network, *, until: str, generator: torch.Generator, down
 
 
 def project_control(
-    network: Network,
+    control: Network,
     images: Tensor,
     layer: str,
     units: Sequence[Unit],
     *,
     rule: Rule,
     normalisation: Normalisation,
-    down_to: str = "",
 ) -> Tensor:
-    """Project, through randomised weights, one unit at the position of each given unit: (units, C, H, W).
+    """Project, through a `control_network`, one unit at the position of each given unit: (units, C, H, W).
 
     Map indices have no meaning in a random network, so the map with the largest activation at the position is
-    used. The random weights are the same in every call.
+    used.
     """
-    control = control_network(network, layer, down_to=down_to)
     traced = trace(control, images, until=layer)
     strongest = strongest_at_positions(traced, layer, units)
     return project(control, traced, layer, strongest, rule=rule, normalisation=normalisation)

@@ -1,4 +1,4 @@
-"""Decoded photos, network inputs and traces that the analyses of a process share."""
+"""Decoded photos, network inputs, traces and control networks that the analyses of a process share."""
 
 import hashlib
 from collections.abc import Callable, Hashable, Mapping
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from zfscope.analysis.contract import trace_pixels
+from zfscope.analysis.contract import randomise, trace_pixels
 from zfscope.images.decode import DecodedPhoto, decode_photo
 from zfscope.images.limits import DecodeLimits
 from zfscope.images.preprocess import Crops, Prepared, prepare_photo
@@ -17,6 +17,7 @@ from zfscope.store import Model
 
 if TYPE_CHECKING:
     from zfscope.engine.trace import Trace
+    from zfscope.networks import Network
 
 DEFAULT_BYTES = 256 << 20
 
@@ -49,6 +50,14 @@ class _TraceKey(NamedTuple):
     pixels: bytes
 
 
+class _ControlKey(NamedTuple):
+    """A model, and the arguments of `control_network`."""
+
+    model: _ModelKey
+    layer: str
+    down_to: str
+
+
 def _array_buffers(*arrays: NDArray[np.generic]) -> Mapping[int, int]:
     return {array.ctypes.data: array.nbytes for array in arrays}
 
@@ -59,16 +68,22 @@ def _trace_buffers(traced: "Trace") -> Mapping[int, int]:
     return {storage.data_ptr(): storage.nbytes() for storage in storages}
 
 
+def _network_buffers(network: "Network") -> Mapping[int, int]:
+    storages = (each.untyped_storage() for each in network.parameters())
+    return {storage.data_ptr(): storage.nbytes() for storage in storages}
+
+
 _PHOTOS = Kind[DecodedPhoto]("photo", lambda photo: _array_buffers(photo.pixels))
 _INPUTS = Kind[Prepared]("input", lambda each: _array_buffers(each.photo, each.views, each.pixels))
 _TRACES = Kind["Trace"]("trace", _trace_buffers)
+_CONTROLS = Kind["Network"]("control", _network_buffers)
 # Names of the kinds of shared values, for statistics.
-KINDS = (_PHOTOS.name, _INPUTS.name, _TRACES.name)
+KINDS = (_PHOTOS.name, _INPUTS.name, _TRACES.name, _CONTROLS.name)
 
 
 @dataclass(frozen=True, eq=False)
 class TraceCache:
-    """Decoded photos, network inputs and traces of recent requests; thread-safe.
+    """Decoded photos, network inputs, traces and control networks of recent requests; thread-safe.
 
     A file is identified by its SHA-256, so a second request for the same photo decodes and prepares nothing.
     A trace is identified by the SHA-256 of the network's input: two files with the same pixels share it, and
@@ -135,14 +150,19 @@ class TraceCache:
 
         return self.values.get(_TRACES, key, compute, is_enough=lambda traced: last in traced.outputs)
 
+    def randomise(self, model: Model, layer: str, down_to: str = "") -> "Network":
+        """Return the control network of a model; see `zfscope.analysis.control.control_network`."""
+        key = _ControlKey(_key(model), layer, down_to)
+        return self.values.get(_CONTROLS, key, lambda _: randomise(model, layer, down_to))
+
     def clear(self) -> None:
         """Drop everything."""
         self.values.drop()
 
     def drop_model(self, model: Model) -> None:
-        """Drop the inputs and traces of a model that was unloaded."""
-        own = _key(model)
-        self.values.drop(lambda key: isinstance(key, _InputKey | _TraceKey) and key.model == own)
+        """Drop the inputs, traces and control networks of a model that was unloaded."""
+        own, owned = _key(model), (_InputKey, _TraceKey, _ControlKey)
+        self.values.drop(lambda key: isinstance(key, owned) and key.model == own)
 
 
 def trace_cache(

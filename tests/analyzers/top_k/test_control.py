@@ -8,7 +8,7 @@ import pytest
 from tests.analyzers.conftest import SPEC
 from tests.analyzers.top_k.conftest import TracedPhoto, analyze, records
 from zfscope.analysis.contract import Context
-from zfscope.analysis.control import project_control, similarity
+from zfscope.analysis.control import control_network, project_control, similarity
 from zfscope.engine import Unit, receptive_fields
 
 
@@ -24,8 +24,9 @@ def test_the_control_is_that_of_each_photo_alone(
     ):
         images = names[row["path"]].images
         unit = Unit(0, 5, row["y"] or 0, row["x"] or 0)
-        options: Any = {"rule": "deconvnet", "normalisation": "skip", "down_to": "conv5"}
-        expected = project_control(ready.model.network, images, layer, [unit], **options)[0].numpy()
+        options: Any = {"rule": "deconvnet", "normalisation": "skip"}
+        random = control_network(ready.model.network, layer, down_to="conv5")
+        expected = project_control(random, images, layer, [unit], **options)[0].numpy()
         frame = (0, 0, 32, 32) if layer == "fc6" else field.box(unit.y, unit.x)
         left, top, right, bottom = frame
         inside = expected[:, max(0, top) : bottom, max(0, left) : right]

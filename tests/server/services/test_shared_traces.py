@@ -1,8 +1,10 @@
 """Analyses of a service and of LocalClient share photos and traces, and nothing is written to disk."""
 
+import gc
 import os
 import re
 import sys
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -175,3 +177,36 @@ def test_a_local_client_drops_the_traces_of_models_that_it_releases(
             sizes.append(client.trace_cache.size_bytes)
     assert sizes[0] == sizes[1] == sizes[2]
     assert counted.counts == {"decode_photo": 1, "prepare_photo": 3, "trace_pixels": 3}
+
+
+def test_a_photo_is_released_when_its_analysis_ends_without_garbage_collection(
+    store: Path, photo: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos: list[weakref.ref[Any]] = []
+    prepare_photo = trace_cache.prepare_photo
+
+    def recorded(*arguments: Any, **options: Any) -> Any:
+        prepared = prepare_photo(*arguments, **options)
+        photos.append(weakref.ref(prepared.photo))
+        return prepared
+
+    monkeypatch.setattr(trace_cache, "prepare_photo", recorded)
+    gc.collect()
+    gc.disable()
+    try:
+        with LocalClient(store, runtime="torch", trace_cache_bytes=0) as client:
+            client.project(photo, model="tiny", pictures=False)
+        assert [each() for each in photos] == [None]
+    finally:
+        gc.enable()
+
+
+def test_the_control_of_a_model_is_randomised_once(
+    store: Path, photo: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = CountedCalls(monkeypatch, trace_cache, "randomise")
+    with LocalClient(store, runtime="torch") as client:
+        results = [client.project(photo, model="tiny", control=True) for _ in range(2)]
+        client.occlude(photo, model="tiny", window=8, stride=8, layer="conv5", control=True)
+    assert counted.counts == {"randomise": 1}
+    assert results[0].sheet.png == results[1].sheet.png
