@@ -17,6 +17,8 @@ _GUTTER, _GAP, _TILE_GAP, _BADGE_GAP = 36, 24, 3, 7
 _INNER_PX = WIDTH_PX - 2 * layout.MARGIN
 _PHOTO_PX = 400
 _PHOTO_HEIGHT_PX, _PHOTO_HEIGHT_IN_ROWS_PX = 480, 220
+# Large photos are first reduced by whole factors, to at least three times the size of the picture.
+_REDUCING_GAP = 3.0
 _BADGE_TEXT_PX = 13
 _BADGE_HEIGHT_PX = 18
 _MIN_AREA_PX = 9
@@ -124,7 +126,7 @@ def photo_with_boxes(
     geometry = geometry.resized((height, width))
     factor = min(width_px / width, max_height_px / height)
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    picture = Image.fromarray(photo).resize(size, Image.Resampling.LANCZOS)
+    picture = Image.fromarray(photo).resize(size, Image.Resampling.LANCZOS, reducing_gap=_REDUCING_GAP)
     picture = _paler_outside(picture, _scale_to_picture(geometry.region, factor, size))
     scaled_boxes = [_scale_to_picture(geometry.to_photo(box), factor, size) for box in boxes]
     _draw_outlines(picture, scaled_boxes)
