@@ -3,15 +3,19 @@
 import base64
 import hashlib
 import re
+from contextlib import closing
+from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.page.browser.conftest import Open, choose, picture, wait_until
+from tests.support.nginx import Nginx
 from tests.support.page_server import PageClient, running_page
 from tests.support.ports import free_ports
 from zfscope.local import LocalClient
 
+LOCATION = Path(__file__).parents[3] / "docker" / "page.nginx"
 HASH = re.compile(r"photo=([0-9a-f]{64})")
 
 
@@ -107,12 +111,12 @@ def test_reload_and_back_restore_the_view(open_page: Open, photo: bytes) -> None
     assert tab.url == address
 
 
-def test_a_sample_can_be_shared_by_its_address(open_page: Open, store: object, local: LocalClient) -> None:
+def test_a_sample_can_be_shared_by_its_address(open_page: Open, store: Path, local: LocalClient) -> None:
     tab = open_page()
     tab.click(".samples .tile >> nth=0")
     labels(tab)
     address = tab.url.partition("#")[2]
-    with running_page(local, samples=store.parent / "samples") as other:  # type: ignore[attr-defined]
+    with running_page(local, samples=store.parent / "samples") as other:
         elsewhere = open_page(address, url=other.url, expected=(0, 404, 499))
         assert labels(elsewhere) == labels(tab)
 
@@ -160,6 +164,28 @@ def test_the_page_resumes_when_the_server_is_restarted(
     with running_page(local, listen=listen):
         expect(tab.locator("#notices p")).to_have_count(0)
         expect(tab.locator(".grid.nine img")).to_have_count(9)
+
+
+def test_the_page_works_under_a_path_of_a_proxy(
+    open_page: Open, local: LocalClient, photo: bytes, tmp_path: Path
+) -> None:
+    with running_page(local) as served:
+        location = LOCATION.read_text().replace("127.0.0.1:8080", "{}:{}".format(*served.address))
+        with closing(Nginx(tmp_path, location)) as proxy:
+            proxy.start()
+            tab = open_page(url=f"http://{proxy.address}/zfscope/", expected=(0, 499, 502))
+            choose(tab, photo)
+            expect(tab.locator(".grid.nine img")).to_have_count(9)
+            assert tab.locator(".grid.nine img").first.evaluate("(each) => each.naturalWidth") > 0
+
+
+def test_a_slow_answer_is_announced_until_it_comes(open_page: Open, photo: bytes) -> None:
+    tab, held = open_page(), list[Route]()
+    tab.route("**/v1/classify", lambda route: held.append(route))
+    choose(tab, photo)
+    expect(tab.locator(".classes")).to_have_text("Classifying…")
+    held[0].continue_()
+    labels(tab)
 
 
 def test_a_token_is_asked_for(open_page: Open, local: LocalClient, photo: bytes) -> None:
