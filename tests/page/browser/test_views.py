@@ -53,13 +53,20 @@ def test_rule_and_normalisation_are_switches_and_part_of_the_address(tab: Page) 
     expect(tab.locator("[data-value=guided]")).to_have_attribute("aria-pressed", "true")
 
 
-def test_a_unit_of_an_indexed_layer_shows_its_strongest_photos(tab: Page, local: LocalClient) -> None:
+def test_a_unit_of_an_indexed_layer_shows_its_strongest_photos_histogram_and_classes(
+    tab: Page, local: LocalClient
+) -> None:
     tab.click(".grid.nine .tile >> nth=0")
     number = int(tab.url.partition("map=")[2].partition("&")[0])
     (expected,) = local.top_k(layer="conv5", maps=[number], pictures=False).maps
     records = tab.locator(".records")
     expect(records).to_contain_text(f"Active in {expected.alive} of {expected.images} photos.")
     expect(records.locator("img")).to_have_count(1)
+    assert expected.histogram
+    expect(records.locator(".histogram rect")).to_have_count(len(expected.histogram.counts))
+    rows = [row.locator("td").all_inner_texts() for row in records.locator("tbody tr").all()]
+    counted = [[each.label, str(each.photos), str(each.images)] for each in expected.classes]
+    assert [row[:3] for row in rows] == counted
 
 
 def test_a_layer_without_index_gives_a_sentence(open_page: Open, tab: Page) -> None:

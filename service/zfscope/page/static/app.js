@@ -57,7 +57,11 @@ async function load() {
 
 async function examine(signal, startedAt) {
   const { photo, model } = subject;
-  const crop = loadCrop(photo, model, { signal }).then((shown) => { if (!signal.aborted) emit("crop", subject.crop = shown); });
+  const crop = loadCrop(photo, model, { signal }).then((shown) => {
+    if (signal.aborted) return;
+    if (subject.crop) URL.revokeObjectURL(subject.crop.src);
+    emit("crop", subject.crop = shown);
+  });
   subject.classes = model.labels.length ? await classify(photo, model, { signal }) : [];
   emit("classes");
   painted("classes", startedAt);

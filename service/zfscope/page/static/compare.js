@@ -186,6 +186,7 @@ function createPane(letter) {
     shown = [];
     const [crop, classes] = await Promise.all([loadCrop(photo, model), classify(photo, model)]);
     stage.showCrop(crop);
+    if (pane.view) URL.revokeObjectURL(pane.view.src);
     pane.view = crop;
     pane.classes = classes;
     pane.ready = true;

@@ -49,23 +49,24 @@ export function createWorkbench(root) {
   }
 
   const isOutside = (event) => event.target !== stage.overlay && !stage.overlay.contains(event.target);
+  const canPoint = () => isReady() && stage.crop;
   stage.node.dataset.tool = tool;
   stage.node.addEventListener("pointerdown", (event) => {
-    if (event.button !== 0 || !isReady() || isOutside(event)) return;
+    if (event.button !== 0 || !canPoint() || isOutside(event)) return;
     if (tool === "look") return;
     stage.node.setPointerCapture(event.pointerId);
     brush.press(stage.point(event));
   });
   stage.node.addEventListener("pointermove", (event) => {
-    if (!isReady()) return;
+    if (!canPoint()) return;
     if (tool !== "look") brush.drag(stage.point(event), event.timeStamp);
     else if (event.pointerType === "mouse") look.hover(cursor = stage.point(event), event.timeStamp);
   });
   stage.node.addEventListener("pointerup", (event) => { if (tool !== "look") brush.release(event.timeStamp); });
   stage.node.addEventListener("pointercancel", () => brush.clear());
-  stage.node.addEventListener("pointerleave", () => { if (tool === "look" && isReady()) look.leave(); });
+  stage.node.addEventListener("pointerleave", () => { if (tool === "look" && canPoint()) look.leave(); });
   stage.node.addEventListener("click", (event) => {
-    if (tool === "look" && isReady() && event.detail) look.pin(cursor = stage.point(event), event.timeStamp);
+    if (tool === "look" && canPoint() && event.detail) look.pin(cursor = stage.point(event), event.timeStamp);
   });
 
   /** Return the distance of two units of the layer in photo pixels. */
@@ -87,7 +88,7 @@ export function createWorkbench(root) {
 
   const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
   stage.node.addEventListener("keydown", (event) => {
-    if (!isReady() || !stage.crop || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (!canPoint() || event.ctrlKey || event.metaKey || event.altKey) return;
     const arrow = ARROWS[event.key];
     if (arrow && tool === "look") moveCursor(arrow, event.timeStamp);
     else if (arrow) brush.nudge(arrow[0] * nudge(), arrow[1] * nudge(), event.shiftKey, event.timeStamp);
