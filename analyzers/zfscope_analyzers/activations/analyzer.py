@@ -15,8 +15,9 @@ class Activations:
     the map's activations; rank of the map among all of the layer, from 0; label: class of a unit of the class
     scores; x0, y0, x1, y1: the receptive field in photo pixels, clipped to the photo; picture: its name). For
     a place or a box of the photo, activation, total and rank are those of the units there. Tensor: `maps`,
-    float32 (maps, rows, columns), or (maps,) in a fully connected layer. Pictures: LAYER-activations, a sheet
-    of all maps, and LAYER-activations-MAP, for each of the first 64 maps with more than one unit.
+    float32 (maps, rows, columns), or (maps,) in a fully connected layer. Pictures: LAYER-activations-MAP, for
+    each of the first 64 maps with more than one unit, and, unless `sheet` is false, LAYER-activations, a
+    sheet of all maps.
     """
 
     name = "activations"
@@ -38,7 +39,7 @@ class Activations:
         measured = measure(context, params.resolve(context.model.spec))
         return Analysis(
             tensors={"maps": measured.maps()} if context.tensors else {},
-            pictures=draw_pictures(measured) if context.pictures else (),
+            pictures=draw_pictures(measured, whole=params.sheet) if context.pictures else (),
             numbers={"maps": measured.map_count},
             tables={"units": _table(measured)},
             warnings=_notices(measured) if context.pictures else (),

@@ -35,16 +35,18 @@ def tile_name(layer: str, number: int) -> str:
     return f"{layer}-activations-{number}"
 
 
-def draw_pictures(measured: Measurement) -> tuple[Picture, ...]:
-    """Draw a sheet of the first maps, and each of them; only the sheet for units that have no map."""
+def draw_pictures(measured: Measurement, *, whole: bool) -> tuple[Picture, ...]:
+    """Draw each of the first maps; units without a map have none. whole: also draw the sheet of all."""
     shown = measured.units[:MAX_TILES]
     if not measured.has_tiles:
-        return (_sheet(measured, _bars(measured, shown), _bars_note(shown), _BARS_CAPTION),)
+        return (_sheet(measured, _bars(measured, shown), _bars_note(shown), _BARS_CAPTION),) if whole else ()
     maps = _map_pictures(measured, shown)
     tiles = [
         picture(tile_name(measured.layer, each.unit.map), drawn.rendering())
         for each, drawn in zip(shown, maps, strict=True)
     ]
+    if not whole:
+        return tuple(tiles)
     notes = [f"map {each.unit.map}: {drawn.note}" for each, drawn in zip(shown, maps, strict=True)]
     note = ". ".join(["each map on its own scale", *notes])
     caption = _caption(measured, maps[0].colours)

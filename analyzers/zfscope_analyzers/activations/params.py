@@ -41,6 +41,10 @@ class ActivationsParams(Params):
         description="Box in photo pixels: only units whose receptive fields are centred in it count, or else "
         "the nearest unit.",
     )
+    sheet: bool = Field(
+        default=True,
+        description="Whether to draw the sheet of all maps, which takes longer than their pictures.",
+    )
 
     @property
     def area(self) -> Box | None:

@@ -68,6 +68,7 @@ class ActivationsOptions(AnalysisOptions, total=False):
     x: Place in the photo, with `y`: distance from its left edge, in its pixels.
     box: Box in photo pixels: only units whose receptive fields are centred in it count, or else the
         nearest unit.
+    sheet: Whether to draw the sheet of all maps, which takes longer than their pictures. Default: True.
     """
 
     layer: str
@@ -77,6 +78,7 @@ class ActivationsOptions(AnalysisOptions, total=False):
     y: float
     x: float
     box: Box
+    sheet: bool
 
 
 class CompareOptions(AnalysisOptions, total=False):

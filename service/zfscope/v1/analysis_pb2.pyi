@@ -618,6 +618,7 @@ class ActivationsRequest(_message.Message):
     BOX_FIELD_NUMBER: _builtins.int
     PICTURES_FIELD_NUMBER: _builtins.int
     TENSORS_FIELD_NUMBER: _builtins.int
+    SHEET_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """The model's name. Empty means the service's default model."""
     version: _builtins.int
@@ -641,6 +642,8 @@ class ActivationsRequest(_message.Message):
     """Whether to send pictures. Unset means yes."""
     tensors: _builtins.bool
     """Whether to send the maps as a tensor."""
+    sheet: _builtins.bool
+    """Whether to draw the sheet of all maps, which takes longer than their pictures. Unset means yes."""
     @_builtins.property
     def image(self) -> _image_pb2.Image:
         """The photo. Unset is an error."""
@@ -673,13 +676,16 @@ class ActivationsRequest(_message.Message):
         box: _image_pb2.Box | None = ...,
         pictures: _builtins.bool | None = ...,
         tensors: _builtins.bool = ...,
+        sheet: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_pictures", b"_pictures", "_top", b"_top", "_version", b"_version", "_x", b"_x", "_y", b"_y", "box", b"box", "image", b"image", "pictures", b"pictures", "top", b"top", "version", b"version", "x", b"x", "y", b"y"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_pictures", b"_pictures", "_sheet", b"_sheet", "_top", b"_top", "_version", b"_version", "_x", b"_x", "_y", b"_y", "box", b"box", "image", b"image", "pictures", b"pictures", "sheet", b"sheet", "top", b"top", "version", b"version", "x", b"x", "y", b"y"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_pictures", b"_pictures", "_top", b"_top", "_version", b"_version", "_x", b"_x", "_y", b"_y", "box", b"box", "image", b"image", "layer", b"layer", "maps", b"maps", "model", b"model", "pictures", b"pictures", "rank", b"rank", "tensors", b"tensors", "top", b"top", "version", b"version", "x", b"x", "y", b"y"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_pictures", b"_pictures", "_sheet", b"_sheet", "_top", b"_top", "_version", b"_version", "_x", b"_x", "_y", b"_y", "box", b"box", "image", b"image", "layer", b"layer", "maps", b"maps", "model", b"model", "pictures", b"pictures", "rank", b"rank", "sheet", b"sheet", "tensors", b"tensors", "top", b"top", "version", b"version", "x", b"x", "y", b"y"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__pictures: _TypeAlias = _typing.Literal["pictures"]  # noqa: Y015
     _WhichOneofArgType__pictures: _TypeAlias = _typing.Literal["_pictures", b"_pictures"]  # noqa: Y015
+    _WhichOneofReturnType__sheet: _TypeAlias = _typing.Literal["sheet"]  # noqa: Y015
+    _WhichOneofArgType__sheet: _TypeAlias = _typing.Literal["_sheet", b"_sheet"]  # noqa: Y015
     _WhichOneofReturnType__top: _TypeAlias = _typing.Literal["top"]  # noqa: Y015
     _WhichOneofArgType__top: _TypeAlias = _typing.Literal["_top", b"_top"]  # noqa: Y015
     _WhichOneofReturnType__version: _TypeAlias = _typing.Literal["version"]  # noqa: Y015
@@ -690,6 +696,8 @@ class ActivationsRequest(_message.Message):
     _WhichOneofArgType__y: _TypeAlias = _typing.Literal["_y", b"_y"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__pictures) -> _WhichOneofReturnType__pictures | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__sheet) -> _WhichOneofReturnType__sheet | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__top) -> _WhichOneofReturnType__top | None: ...
     @_typing.overload
@@ -730,7 +738,7 @@ class ActivationsResponse(_message.Message):
 
     @_builtins.property
     def sheet(self) -> _image_pb2.Picture:
-        """All maps on one sheet, next to the photo; the first 64 of more. Unset if pictures were not requested."""
+        """All maps on one sheet, next to the photo; the first 64 of more. Unset if it was not requested."""
 
     @_builtins.property
     def photo(self) -> _image_pb2.Size:

@@ -39,6 +39,15 @@ def test_there_are_a_sheet_and_a_tile_per_map(context: Context) -> None:
         assert picture.scale in sheet
 
 
+def test_the_sheet_can_be_left_out(context: Context) -> None:
+    whole, tiles = (analyze(context, layer="relu5", top=2, sheet=sheet).pictures for sheet in (True, False))
+    assert {picture.name: picture.png for picture in tiles} == {
+        picture.name: picture.png for picture in whole if picture.name != "relu5-activations"
+    }
+    assert len(tiles) == 2
+    assert analyze(context, layer="fc8", sheet=False).pictures == ()
+
+
 def test_a_tile_of_signed_activations_is_grey_at_zero(context: Context) -> None:
     """Units are squares of 32 pixels, as 7 x 7 units fill a tile of 224."""
     network, image = context.model.network, images_of(context.model, context.images[0].pixels)

@@ -49,6 +49,17 @@ def test_the_strongest_units_follow_the_mouse(tab: Page, local: LocalClient, pho
     assert outlined(tab) == pytest.approx(vars(expected.units[0].receptive_field), abs=0.01)
 
 
+def test_units_that_are_not_active_are_pale(tab: Page, local: LocalClient, photo: bytes) -> None:
+    tab.mouse.move(*place(tab, 0.3, 0.4))
+    tab.mouse.move(*place(tab, 0.5, 0.5))
+    expect(tab.locator("#units-heading")).to_have_text("conv5 at 30, 24")
+    units = local.activations(photo, layer="conv5", top=9, y=24, x=30).units
+    inactive = [unit.map for unit in units if unit.activation <= 0]
+    assert 0 < len(inactive) < len(units)
+    pale = tab.locator(".grid.nine .tile.inactive").all()
+    assert [int(tile.get_attribute("data-map") or -1) for tile in pale] == inactive
+
+
 def test_a_click_pins_the_place_until_escape(tab: Page) -> None:
     tab.mouse.click(*place(tab, 0.4, 0.5))
     expect(tab.locator(".cursor .ring")).to_have_count(1)

@@ -112,7 +112,8 @@ export function createLook(stage) {
     const { x0, y0, x1, y1 } = found[0].receptive_field;
     const size = `${Math.round(x1 - x0)} × ${Math.round(y1 - y0)}`;
     if (!hasMaps(layer)) return `Units of ${layer.name} see the whole crop; there is no place to point at.`;
-    if (place) return `Receptive field ${size} photo pixels. ${pinned ? "Pinned: press Escape or click elsewhere." : "Click to pin."}`;
+    const inactive = found.some((unit) => unit.activation <= 0) ? " Pale: not above zero, and so not active." : "";
+    if (place) return `Receptive field ${size} photo pixels.${inactive} ${pinned ? "Pinned: press Escape or click elsewhere." : "Click to pin."}`;
     return `The strongest unit of each map, anywhere in the photo. Point at a place to see the units there.`;
   }
 

@@ -35,7 +35,7 @@ export function createStrip() {
         await untilIdle();
         if (signal.aborted) return;
         const top = Math.min(TOP, each.layer.shape[0]);
-        const answer = await post("v1/activations", request({ layer: each.layer.name, top }), { signal });
+        const answer = await post("v1/activations", request({ layer: each.layer.name, top, sheet: false }), { signal });
         if (!signal.aborted) fill(each.tiles, answer.units.map((unit) => mapTile(each.layer, unit)));
       }
     } catch (error) {

@@ -25,7 +25,8 @@ export function unitTile(layer, unit, { rank } = {}) {
   const name = unitName(layer, unit.map, unit.label);
   const place = unit.y === null || unit.y === undefined ? "" : ` at ${unit.y}, ${unit.x}`;
   const tile = h("a", {
-    class: "tile", href: unitAddress(layer, unit), "data-map": unit.map, title: `${layer.name} ${name}${place}: activation ${strength(unit.activation)}`,
+    class: unit.activation > 0 ? "tile" : "tile inactive", href: unitAddress(layer, unit), "data-map": unit.map,
+    title: `${layer.name} ${name}${place}: activation ${strength(unit.activation)}${unit.activation > 0 ? "" : ", not active"}`,
   }, picture, h("span", { class: "name" }, h("span", {}, rank ? h("span", { class: "rank" }, rank) : null, name.replace(/^(map|unit) /, "")), h("i", {}, strength(unit.activation))));
   return Object.assign(tile, { show: (content) => picture.replaceChildren(content) });
 }
