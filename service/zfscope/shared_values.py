@@ -121,7 +121,7 @@ class SharedValues:
                     computation.is_kept = False
 
     def _find(self, key: Hashable, is_enough: Callable[[Any], bool]) -> _Found:
-        """Find a value, or the computation of it; start one if there is none."""
+        """Find a value, or its computation; register a new one if nobody computes it."""
         with self._lock:
             value = None
             if key in self._entries:

@@ -1,9 +1,7 @@
 """Settings of the page, read from ZFSCOPE_PAGE_ environment variables or passed in by the caller."""
 
 import logging
-import os
 import re
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from zfscope.address import parse_address
 from zfscope.images.limits import DecodeLimits, environment_limits
 from zfscope.page.memory import MemoryLimits
+from zfscope.wire.settings import unknown_variables
 
 PREFIX = "ZFSCOPE_PAGE_"
 _MIB = 1 << 20
@@ -20,7 +19,7 @@ _MIB = 1 << 20
 _PARAMETER_BYTES = 4 * _MIB
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?(:\d{1,5})?")
 # Variables that compose files read.
-_OTHER_VARIABLES = (f"{PREFIX}PUBLISH",)
+_OTHER_VARIABLES = frozenset({f"{PREFIX}PUBLISH"})
 _log = logging.getLogger("zfscope.page")
 Threads = Annotated[PositiveInt, Field(le=1024)]
 
@@ -126,9 +125,5 @@ class PageSettings(BaseSettings):
 
 def warn_about_unknown_variables() -> None:
     """Log each ZFSCOPE_PAGE_ variable that nothing reads, with the closest known name."""
-    known = [*(f"{PREFIX}{name}".upper() for name in PageSettings.model_fields), *_OTHER_VARIABLES]
-    for name in sorted(os.environ):
-        if name.upper().startswith(PREFIX) and name.upper() not in known:
-            nearest = get_close_matches(name.upper(), known, n=1, cutoff=0.75)
-            hint = f"; nearest: {nearest[0]}" if nearest else ""
-            _log.warning("unknown variable %s ignored%s", name, hint)
+    for name, nearest in unknown_variables(PageSettings, _OTHER_VARIABLES):
+        _log.warning("unknown variable %s ignored%s", name, f"; nearest: {nearest}" if nearest else "")

@@ -1,9 +1,7 @@
 """Settings of the service, read from ZFSCOPE_ environment variables or passed in by the caller."""
 
-import os
 import re
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -28,6 +26,7 @@ from zfscope.images.limits import DecodeLimits
 from zfscope.server.deadline import DeadlineLimits
 from zfscope.server.lifecycle.admission import AdmissionLimits
 from zfscope.server.protos import METHOD_NAMES
+from zfscope.wire import settings as wire_settings
 
 _MIB = 1 << 20
 # Bytes of a request in addition to an image of the largest size.
@@ -257,10 +256,7 @@ class Settings(BaseSettings):
 
 def unknown_variables() -> Iterator[tuple[str, str]]:
     """Yield each unknown ZFSCOPE_ variable with the closest known name; empty if none is close."""
-    settings = [f"{PREFIX}{name}".upper() for name in Settings.model_fields]
-    for name in sorted(os.environ):
+    for name, nearest in wire_settings.unknown_variables(Settings, OTHER_VARIABLES):
         upper = name.upper()
-        known = upper in settings or upper in OTHER_VARIABLES or _SERVICE_LINK.fullmatch(upper)
-        if upper.startswith(PREFIX) and not upper.startswith(_PAGE_PREFIX) and not known:
-            nearest = get_close_matches(upper, [*settings, *OTHER_VARIABLES], n=1, cutoff=0.75)
-            yield name, "".join(nearest)
+        if not upper.startswith(_PAGE_PREFIX) and not _SERVICE_LINK.fullmatch(upper):
+            yield name, nearest

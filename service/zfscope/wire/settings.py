@@ -1,7 +1,8 @@
 """Settings of the service and its clients, read from ZFSCOPE_ environment variables."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -38,6 +39,20 @@ def read_settings(kind: type[S], **values: Any) -> S:
         ) from error
     except SettingsError as error:
         raise _not_json(kind, str(error)) from error
+
+
+def unknown_variables(kind: type[BaseSettings], others: frozenset[str]) -> Iterator[tuple[str, str]]:
+    """Yield each environment variable with the prefix of the settings that is none of them.
+
+    Each comes with the closest known name, empty if none is close. others: variables with this prefix that
+    something else reads.
+    """
+    prefix = kind.model_config.get("env_prefix", "")
+    known = {f"{prefix}{name}".upper() for name in kind.model_fields} | others
+    for name in sorted(os.environ):
+        upper = name.upper()
+        if upper.startswith(prefix) and upper not in known:
+            yield name, "".join(get_close_matches(upper, known, n=1, cutoff=0.75))
 
 
 def _check_not_empty(kind: type[BaseSettings], values: Mapping[str, Any]) -> None:
