@@ -1,7 +1,7 @@
 // Two models, two versions or two photos side by side: a linked cursor, classes, and the difference of occlusion maps.
 
 import { analyze, newestWins, post } from "./api.js";
-import { drawDifference, drawHeat, range } from "./colours.js";
+import { drawDifference, range } from "./colours.js";
 import { fill, h, painted, percent } from "./dom.js";
 import { announce, notifyError, reporting } from "./notices.js";
 import { fetchTensor } from "./npy.js";
@@ -221,10 +221,7 @@ function createPane(letter) {
     const result = await analyze("v1/occlude", { ...request({ classes: [score.id] }), pictures: false, tensors: true }, { signal, report });
     const { value_map: link, clean } = result.classes[0];
     const map = await fetchTensor(link, { signal });
-    drawHeat(stage.heat, map, range(map.values));
-    stage.heat.hidden = false;
-    stage.heat.style.setProperty("opacity", 0.75);
-    stage.heat.setAttribute("aria-label", `Occlusion map of ${score.label}`);
+    stage.showHeat(map, range(map.values), { opacity: 0.75, words: `Occlusion map of ${score.label}` });
     return { map, clean, label: score.label };
   };
   pane.calls = () => {

@@ -1,5 +1,6 @@
 // A photo with what is drawn over it: the network's crop, receptive fields, a heat map, a cursor and a brush.
 
+import { drawHeat } from "./colours.js";
 import { clamp, h, svg } from "./dom.js";
 
 /** Drawing area of a photo; all coordinates are in photo pixels. */
@@ -73,6 +74,14 @@ export class Stage {
     return this.cursor.replaceChildren(
       svg("circle", { cx: point.x, cy: point.y, r: (pinned ? 7 : 3.5) * size, class: pinned ? "ring" : "dot" }),
     );
+  }
+
+  /** Draw values (rows, columns) over what the network sees. words: for people who do not see them. */
+  showHeat(map, bounds, { opacity, words }) {
+    drawHeat(this.heat, map, bounds);
+    this.heat.hidden = false;
+    this.heat.style.setProperty("opacity", opacity);
+    this.heat.setAttribute("aria-label", words);
   }
 
   /** Remove everything that is drawn over the photo except the frame. */

@@ -1,7 +1,7 @@
 // The whole occlusion map of a class, drawn over the photo as it comes in.
 
 import { analyze } from "./api.js";
-import { drawHeat, range } from "./colours.js";
+import { range } from "./colours.js";
 import { fill, h, painted, percent, seconds } from "./dom.js";
 import { announce, notifyError } from "./notices.js";
 import { fetchTensor } from "./npy.js";
@@ -80,10 +80,8 @@ export function createSweep(stage) {
     const count = map.shape[0] * map.shape[1];
     const values = map.values.subarray(0, count);
     const [low, high] = range(values);
-    drawHeat(stage.heat, { shape: map.shape, values }, [low, high]);
-    stage.heat.hidden = false;
-    stage.heat.style.setProperty("opacity", opacity.value);
-    stage.heat.setAttribute("aria-label", `Occlusion map of ${about.label}: from ${percent(low)} to ${percent(high)}`);
+    const words = `Occlusion map of ${about.label}: from ${percent(low)} to ${percent(high)}`;
+    stage.showHeat({ shape: map.shape, values }, [low, high], { opacity: opacity.value, words });
     for (const element of [clear, opacity, legend]) element.hidden = false;
     fill(legend, `Probability of ${about.label} with the window there: `, h("span", { class: "low" }, percent(low)), h("span", { class: "scale", "aria-hidden": "true" }), h("span", { class: "high" }, percent(high)), partial ? " (so far)" : "");
     stage.showFields(score?.lowest_at ? [score.lowest_at] : []);
