@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from zfscope.errors import InputError
+from zfscope.errors import InputError, NotFound
 from zfscope.networks.lookup import layer_names
 from zfscope.networks.spec import NetworkSpec
 
@@ -94,6 +94,12 @@ def check_top(params: _HasTop, maps: int) -> None:
             f"top is {params.top}; allowed: 1 to {maps} (layer '{params.layer}' has {maps} maps)",
             field="top",
         )
+
+
+def check_map(number: int, maps: int, *, layer: str, field: str) -> None:
+    """Raise NotFound, naming the field, for a map that a layer of `maps` maps does not have."""
+    if number >= maps:
+        raise NotFound(f"no map {number} in layer '{layer}'; allowed: 0 to {maps - 1}", field=field)
 
 
 class PhotoBox(Params):

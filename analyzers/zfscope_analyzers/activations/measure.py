@@ -9,14 +9,13 @@ from torch import Tensor
 from zfscope.analysis.contract import Context, array
 from zfscope.engine.seeds import WHOLE_MAP, Region, Unit, activation, ranked_maps, strongest_unit
 from zfscope.engine.trace import Trace
-from zfscope.errors import NotFound
 from zfscope.images.geometry import Box
 from zfscope.images.preprocess import Prepared
 from zfscope.networks.receptive import receptive_fields
 from zfscope.store import Model
 from zfscope_analyzers.activations.params import ActivationsParams
 from zfscope_analyzers.activations.region import region_of
-from zfscope_analyzers.params import check_top
+from zfscope_analyzers.params import check_map, check_top
 
 
 @dataclass(frozen=True)
@@ -96,11 +95,7 @@ def measure(context: Context, params: ActivationsParams) -> Measurement:
 def _check_maps(params: ActivationsParams, count: int) -> None:
     check_top(params, count)
     for index, number in enumerate(params.maps):
-        if number >= count:
-            raise NotFound(
-                f"no map {number} in layer '{params.layer}'; allowed: 0 to {count - 1}",
-                field=f"maps[{index}]",
-            )
+        check_map(number, count, layer=params.layer, field=f"maps[{index}]")
 
 
 def _active_unit(

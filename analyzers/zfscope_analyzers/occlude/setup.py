@@ -15,7 +15,7 @@ from zfscope.analysis.control import Similarity, check_down_to, project_control,
 from zfscope.engine.deconvnet import project
 from zfscope.engine.seeds import Unit, is_silent, strongest_unit, strongest_units
 from zfscope.engine.trace import Trace
-from zfscope.errors import InputError, NotFound
+from zfscope.errors import InputError
 from zfscope.images.geometry import Box
 from zfscope.images.normalise import input_colours, normalise
 from zfscope.images.preprocess import Prepared
@@ -25,7 +25,7 @@ from zfscope.store import Label, Model
 from zfscope_analyzers.occlude.params import OccludeParams
 from zfscope_analyzers.occlude.polygons import window_from_polygon
 from zfscope_analyzers.occlude.windows import OcclusionWindow, window_from_mask, window_starts
-from zfscope_analyzers.params import PhotoBox, PhotoPolygon
+from zfscope_analyzers.params import PhotoBox, PhotoPolygon, check_map
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,10 +86,8 @@ def prepare_run(context: Context, params: OccludeParams) -> OcclusionRun:
     ]
     check_down_to(model.network, params.layer, params.control_down_to)
     shape = model.network.shapes[params.layer]
-    if params.map is not None and params.map >= shape[0]:
-        raise NotFound(
-            f"no map {params.map} in layer '{params.layer}'; allowed: 0 to {shape[0] - 1}", field="map"
-        )
+    if params.map is not None:
+        check_map(params.map, shape[0], layer=params.layer, field="map")
     traced = context.trace()
     scores = array(traced.outputs[model.spec.scores])[0]
     if params.map is None:

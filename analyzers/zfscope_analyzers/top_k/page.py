@@ -15,7 +15,7 @@ from zfscope.scan import Index, Record, indexes_folder, open_index
 from zfscope.scan.manifest import model_identity
 from zfscope.scan.open import index_names, read_manifest
 from zfscope.store import Model
-from zfscope_analyzers.params import MapSelection, with_layer
+from zfscope_analyzers.params import MapSelection, check_map, with_layer
 
 MAX_MAPS = 64
 
@@ -117,9 +117,7 @@ def _default_index(model: Model) -> str:
 
 def _named_maps(index: Index, params: TopKParams, maps: int) -> tuple[int, ...]:
     for position, number in enumerate(params.maps):
-        if number >= maps:
-            message = f"no map {number} in layer '{params.layer}'; allowed: 0 to {maps - 1}"
-            raise NotFound(message, field=f"maps[{position}]")
+        check_map(number, maps, layer=params.layer, field=f"maps[{position}]")
     return params.maps
 
 
