@@ -37,10 +37,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.clock import machine
+from tests.support.programs import CHROMIUM
 from zfscope.page.samples import find_samples
 
 _SERVE = "from zfscope.cli import main; main()"
-_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _SIZE = (500, 375)
 _LIMIT_S = 120
 _STAGE = "#photo-view .stage"
@@ -92,7 +92,7 @@ def _served(model: str) -> Iterator[str]:
 
 
 def _measure(url: str, repeats: int) -> Durations:
-    program = next(filter(None, map(shutil.which, _NAMES)), None)
+    program = next(filter(None, map(shutil.which, CHROMIUM)), None)
     if not program:
         raise SystemExit("chromium is not installed: apt-get install chromium")
     durations: dict[str, list[float]] = defaultdict(list)

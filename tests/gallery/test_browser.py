@@ -4,15 +4,13 @@ import re
 import subprocess
 from pathlib import Path
 
-from tests.support.programs import require_program
+from tests.support.programs import CHROMIUM, require_program
 from zfscope.gallery import Gallery, GalleryPlan
-
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
 def page_after_script(address: str, profile: Path) -> str:
     """Return a page after its script has run; fail if the script logs anything, such as an error."""
-    browser = require_program(*NAMES, package="chromium")
+    browser = require_program(*CHROMIUM, package="chromium")
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=2000", "--dump-dom"]
     logging = ["--enable-logging=stderr", f"--user-data-dir={profile}"]
     result = subprocess.run(

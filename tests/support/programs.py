@@ -7,6 +7,9 @@ from typing import NoReturn
 
 import pytest
 
+# Names of Chromium on different systems.
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
 
 def skip_missing(reason: str) -> NoReturn:
     """Skip the test because something is not installed; fail it if CI=true.

@@ -1,6 +1,6 @@
 """The application: routes, middleware and static files."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -34,7 +34,7 @@ _DESCRIPTION = (
 
 
 def create_application(
-    client: ClientMethods, settings: PageSettings, tokens: Iterable[SecretStr] = ()
+    client: ClientMethods, settings: PageSettings, tokens: Sequence[SecretStr] = ()
 ) -> tuple[FastAPI, PageState]:
     """Create the application of a page, and its state, to be closed before the server stops.
 

@@ -1,6 +1,9 @@
 """Certificates and tokens read from files and settings; their contents never appear in messages or reprs."""
 
+import hmac
 import ssl
+from collections.abc import Iterable
+from hashlib import sha256
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -10,6 +13,23 @@ from zfscope.text import decode_text
 
 # Minimum length of a token; shorter ones could be guessed.
 MIN_TOKEN_CHARACTERS = 16
+
+
+class AcceptedTokens:
+    """Tokens that a service accepts, compared in a time that reveals nothing about them."""
+
+    def __init__(self, tokens: Iterable[SecretStr]) -> None:
+        self._digests = [_digest(token.get_secret_value()) for token in tokens]
+
+    def __contains__(self, token: str) -> bool:
+        # Digests of equal length hide the tokens' lengths; the list, unlike any(), compares with all of them.
+        digest = _digest(token)
+        matches = [hmac.compare_digest(digest, accepted) for accepted in self._digests]
+        return any(matches)
+
+
+def _digest(token: str) -> bytes:
+    return sha256(token.encode(errors="replace")).digest()
 
 
 def read_tokens(token: SecretStr | None, token_file: Path | None) -> tuple[SecretStr, ...]:

@@ -15,11 +15,10 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_pla
 from tests.cli.conftest import write_tiny
 from tests.support.indexes import index_photos
 from tests.support.page_server import PageClient, running_page
-from tests.support.programs import require_program
+from tests.support.programs import CHROMIUM, require_program
 from zfscope.local import LocalClient
 from zfscope.store import open_store
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = ("--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 Open = Callable[..., Page]
 
@@ -74,7 +73,7 @@ def photo() -> bytes:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Debian's Chromium: Playwright's own download is not needed."""
-    program = require_program(*NAMES, package="chromium")
+    program = require_program(*CHROMIUM, package="chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=list(FLAGS))
         yield browser

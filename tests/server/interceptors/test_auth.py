@@ -152,7 +152,7 @@ def test_a_token_is_compared_with_every_configured_token_in_constant_time(
         compared.append((len(left), len(right)))
         return left == right
 
-    monkeypatch.setattr("zfscope.server.interceptors.auth.hmac.compare_digest", compare)
+    monkeypatch.setattr("zfscope.wire.credentials.hmac.compare_digest", compare)
     call = plain_channel.unary_unary("/zfscope.v1.ModelService/ListModels")
     metadata = [("authorization", f"Bearer {sent}")]
     if sent in (NEW, OLD):
