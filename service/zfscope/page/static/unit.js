@@ -34,6 +34,7 @@ export function createUnit(root) {
   fill(root, heading, switches, figures, note, notices, records, training);
   let drawn = "";
   let history = "";
+  let indexCalls = [];
 
   const unit = () => ({ map: Number(state().map), ...(state().y ? { y: Number(state().y), x: Number(state().x) } : {}) });
   const members = () => request({ layer: currentLayer().name, units: [unit()], rule: state().rule, normalisation: state().normalisation });
@@ -47,8 +48,10 @@ export function createUnit(root) {
 
   const askHistory = newestWins(async (_, signal) => {
     await untilIdle();
-    await showRecords(records, signal);
-    await showTraining(training, signal);
+    for (const [section, show] of [[records, showRecords], [training, showTraining]]) {
+      const answered = await show(section, signal);
+      if (answered && !signal.aborted) indexCalls.push(answered);
+    }
   }, reporting("unit"));
 
   function show({ projections: [projection], warnings }, startedAt) {
@@ -100,6 +103,7 @@ export function createUnit(root) {
     }
     if (history !== (history = JSON.stringify([subject.model.summary, currentLayer().name, state().map]))) {
       askHistory.cancel();
+      indexCalls = [];
       fill(records);
       fill(training);
       askHistory();
@@ -118,7 +122,7 @@ export function createUnit(root) {
       else return false;
       return true;
     },
-    calls: () => (isReady() && state().map ? [["project", { ...members(), control: true }], ["top-k", indexed()]] : []),
+    calls: () => [...(isReady() && state().map ? [["project", { ...members(), control: true }]] : []), ...indexCalls],
   };
 }
 
@@ -129,21 +133,23 @@ function indexed() {
   return { model: name, version, layer: currentLayer().name, maps: [Number(state().map)] };
 }
 
-/** Show the map in the model's index: strongest photos, histogram and classes. */
+/** Show the map in the model's index: strongest photos, histogram and classes. Return the call, null if it failed. */
 async function showRecords(root, signal) {
+  const members = indexed();
   let answer;
   try {
-    answer = await analyze("v1/top-k", indexed(), { signal });
+    answer = await analyze("v1/top-k", members, { signal });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     fill(root, h("h2", {}, "In the index"), h("p", { class: "note" }, sentence(error)));
-    return;
+    return null;
   }
   const [map] = answer.maps;
   fill(root, h("h2", {}, "In the index"),
     h("p", { class: "note" }, map.dead ? "None of the photos activates this map." : `Active in ${map.alive.toLocaleString("en")} of ${map.images.toLocaleString("en")} photos.`),
     answer.picture ? h("img", { class: "sheet", src: answer.picture.url, alt: `Projections and patches of the strongest photos of map ${map.map}` }) : null,
     h("div", { class: "pair" }, histogramFigure(map), classesFigure(map)));
+  return ["top-k", members];
 }
 
 // Edge of the last bin of a histogram, which has no limit: the largest float32.
@@ -168,14 +174,17 @@ function classesFigure({ classes }) {
     h("tbody", {}, rows)));
 }
 
-/** Show the map's evolution over training, where epochs have an index. */
+/** Show the map's evolution over training, where epochs have an index. Return the call, null if it failed. */
 async function showTraining(root, signal) {
+  const members = { ...indexed(), settling: false };
   try {
-    const answer = await analyze("v1/evolve", { ...indexed(), settling: false }, { signal });
+    const answer = await analyze("v1/evolve", members, { signal });
     fill(root, h("h2", {}, "During training"),
-      h("img", { class: "sheet", src: answer.picture.url, alt: "The map's strongest photo after each epoch: projection and patch" }));
+      h("img", { class: "sheet", src: answer.picture.url, alt: `The strongest photo of map ${members.maps[0]} after each epoch: projection and patch` }));
+    return ["evolve", members];
   } catch (error) {
     if (error.name === "AbortError") throw error;
     fill(root, h("h2", {}, "During training"), h("p", { class: "note" }, sentence(error)));
+    return null;
   }
 }
