@@ -65,6 +65,32 @@ def test_options_become_settings(run: Run, served: Served, tmp_path: Path) -> No
     ]
 
 
+def test_a_model_that_the_store_lacks_is_an_error_at_start(run: Run, served: Served) -> None:
+    for options, env in [(["--model", "tinny"], {}), ([], {"ZFSCOPE_PAGE_MODEL": "tinny"})]:
+        result = run("page", *options, env=env)
+        assert (result.code, result.stdout, served) == (2, "", [])
+        assert result.stderr.startswith("zfscope: model 'tinny' not found")
+        assert "available: tiny" in result.stderr
+        assert result.stderr.count("\n") == 1
+
+
+def test_a_model_that_the_service_lacks_is_an_error_at_start(run: Run, served: Served, server: str) -> None:
+    result = run("page", "--server", server, "--model", "tinny")
+    assert (result.code, served) == (2, [])
+    assert result.stderr.startswith("zfscope: model 'tinny' not found")
+    run("page", "--server", server, "--model", "tiny")
+    assert len(served) == 1
+
+
+def test_a_service_that_does_not_answer_at_start_is_not_asked_for_the_model(
+    run: Run, served: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    result = run("page", "--server", "127.0.0.1:1", "--model", "tinny")
+    assert (result.code, len(served)) == (0, 1)
+    (message,) = caplog.messages
+    assert message.startswith("model 'tinny' was not checked: ")
+
+
 def test_settings_without_an_option_come_from_the_environment(run: Run, served: Served) -> None:
     hosts = json.dumps(["zfscope.example"])
     run("page", env={"ZFSCOPE_PAGE_WORKERS": "2", "ZFSCOPE_PAGE_PUBLIC_HOSTS": hosts})

@@ -1,17 +1,24 @@
 """`zfscope page`: serve the page in the browser, and the same analyses over HTTP and JSON."""
 
+import logging
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zfscope.cli import options as opt
 from zfscope.cli.command import FILES, option, parameter, use_connection_options, with_parameters
 from zfscope.cli.connect import connect
 from zfscope.cli.memory import return_freed_memory
 from zfscope.cli.streams import OutputLost, echo
-from zfscope.errors import MissingExtra
+from zfscope.errors import MissingExtra, NotFound, ZfscopeError
+
+if TYPE_CHECKING:  # imported with the client, which takes half a second
+    from zfscope.client import ClientMethods
 
 _LISTEN = "Address to listen on; port 0 selects a free port.  [default: 127.0.0.1:8080]"
-_MODEL = "Model for requests that name none.  [default: the store's default model]"
+_MODEL = (
+    "Model for requests that name none. It must exist; a service that does not answer at start is not asked "
+    "for it.  [default: the store's default model]"
+)
 _CERTIFICATE = "Certificate of the page, PEM; requires --tls-key."
 _KEY = "Private key of the certificate, PEM."
 _TOKENS = "File of accepted tokens, one per line; people and programs must present one."
@@ -19,6 +26,9 @@ _INSECURE = "Allow listening beyond loopback addresses without TLS or a token."
 _HOST = "Host name by which browsers reach the page, besides localhost and IP addresses. May be repeated."
 _SAMPLES = "Folder of sample photos.  [default: those of installed packages]"
 _PREFIX = "server_"
+# Seconds that a service has at start to say whether it has the model.
+_CHECK_S = 5
+_log = logging.getLogger("zfscope.page")
 
 # Settings of the page; unset ones are read from the environment.
 _SETTINGS = (
@@ -86,7 +96,24 @@ def page(store: Path | None, indexes: Path | None, server: str, open_browser: bo
             webbrowser.open(url)
 
     with use_connection_options(connection), connect(server, store, indexes=indexes) as client:
+        if settings.model:
+            _check_model(client, settings.model, remote=bool(server))
         serve(client, settings, announce=announce)
+
+
+def _check_model(client: "ClientMethods", name: str, *, remote: bool) -> None:
+    """Raise NotFound for a model that the store or the service lacks.
+
+    A service may start after the page, which waits for it: without an answer, its models are not checked.
+    """
+    try:
+        client.model(name, timeout_s=_CHECK_S)
+    except NotFound:
+        raise
+    except ZfscopeError as error:
+        if not remote:
+            raise
+        _log.warning("model '%s' was not checked: %s", name, error)
 
 
 with_parameters(page, *_OTHERS, *_SETTINGS, *_CONNECTION)
