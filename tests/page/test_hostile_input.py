@@ -141,6 +141,25 @@ def test_a_client_that_sends_nothing_is_disconnected(
         assert received.count(b"HTTP/1.1 200 OK") == 1
 
 
+def test_requests_over_the_limit_of_connections_are_rejected_until_one_closes(local: LocalClient) -> None:
+    with running_page(local, max_connections=2) as page:
+        held = [socket.create_connection(page.address, timeout=60) for _ in range(2)]
+        for each in held:
+            each.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert each.recv(4096).startswith(b"HTTP/1.1 200 ")
+        rejected = page.get("v1/models")
+        assert_error(
+            rejected, 429, "BUSY", "3 connections are open; allowed: at most 2; try again in a moment"
+        )
+        assert rejected.headers["Retry-After"] == "1"
+        assert rejected.headers["Connection"] == "close"
+        assert rejected.headers["X-Request-Id"]
+        held[0].close()
+        while page.get("v1/models").status != 200:  # the server notices it a little later
+            pass
+        held[1].close()
+
+
 @pytest.mark.parametrize(
     ("body", "text"),
     [

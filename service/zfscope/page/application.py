@@ -12,6 +12,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from zfscope.client.methods import ClientMethods
+from zfscope.page.connections import ConnectionLimit
 from zfscope.page.context import RequestContext
 from zfscope.page.documentation import documentation
 from zfscope.page.errors import add_error_handlers
@@ -38,7 +39,7 @@ def create_application(
 ) -> tuple[FastAPI, PageState]:
     """Create the application of a page, and its state, to be closed before the server stops.
 
-    tokens: accepted tokens; without any, requests need none.
+    tokens: accepted tokens; without any, requests need none. The server sets `app.state.connections`.
     """
     state = create_state(client, settings, Sessions(tokens))
     app = FastAPI(
@@ -51,6 +52,7 @@ def create_application(
         redirect_slashes=False,
     )
     app.add_middleware(Guard, sessions=state.sessions, public_hosts=settings.public_hosts)
+    app.add_middleware(ConnectionLimit, limit=settings.max_connections)
     app.add_middleware(RequestContext, budget=state.budget)
     add_error_handlers(app)
     add_session_routes(app, state)

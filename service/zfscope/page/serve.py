@@ -127,6 +127,7 @@ class PageServer:
         app, self.state = create_application(client, settings, tokens)
         configuration = _configuration(app, settings, self.state)
         self._server = _Server(configuration, self.state, lambda: announce(self.url))
+        app.state.connections = self._server.server_state.connections
 
     async def run(self) -> None:
         """Serve until a signal or `stop`. Call it once."""
@@ -157,7 +158,6 @@ def _configuration(app: FastAPI, settings: PageSettings, state: PageState) -> uv
         proxy_headers=False,
         ssl_certfile=settings.tls_certificate,
         ssl_keyfile=settings.tls_key and str(settings.tls_key),
-        limit_concurrency=settings.max_connections,
         timeout_keep_alive=_IDLE_S,
         timeout_graceful_shutdown=_GRACE_S,
         callback_notify=evict,

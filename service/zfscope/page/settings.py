@@ -86,7 +86,7 @@ class PageSettings(BaseSettings):
         default=900, description="Seconds after its last use that a picture or tensor is kept."
     )
     max_connections: PositiveInt = Field(
-        default=512, description="Maximum number of connections; more are rejected."
+        default=512, description="Maximum number of connections; requests on further ones are rejected."
     )
 
     @field_validator("listen")

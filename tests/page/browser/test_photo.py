@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import re
+import socket
 from contextlib import closing
 from pathlib import Path
 
@@ -164,6 +165,23 @@ def test_the_page_resumes_when_the_server_is_restarted(
     with running_page(local, listen=listen):
         expect(tab.locator("#notices p")).to_have_count(0)
         expect(tab.locator(".grid.nine img")).to_have_count(9)
+
+
+def test_the_page_repeats_requests_over_the_limit_of_connections(
+    open_page: Open, local: LocalClient, photo: bytes
+) -> None:
+    limit = 10  # a browser opens up to six
+    with running_page(local, max_connections=limit) as served:
+        tab = open_page(url=served.url, expected=(0, 429, 499, 503))  # it ends first
+        held = [socket.create_connection(served.address, timeout=60) for _ in range(limit)]
+        with tab.expect_response(lambda response: response.status == 429):
+            choose(tab, photo)
+        for each in held:
+            each.close()
+        expect(tab.locator(".class")).to_have_count(4)
+        expect(tab.locator(".grid.nine img")).to_have_count(9)
+        wait_until(tab, "[...document.images].every((image) => image.complete && image.naturalWidth > 0)")
+        expect(tab.locator("#notices p")).to_have_count(0)
 
 
 def test_the_page_works_under_a_path_of_a_proxy(
