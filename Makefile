@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo page serve test fuzz corpus test-wire check proto bench bench-shutdown bench-restart gpu-check train-default clean
+.PHONY: help setup demo page serve test fuzz corpus test-wire check proto docs bench bench-shutdown bench-restart gpu-check train-default clean
 
 PYTHON ?= python3
 # Build of ONNX Runtime: cpu, or gpu for CUDA.
@@ -37,6 +37,8 @@ PAGE := $(VENV)/.page-$(EXTRA)
 # Models that the demo downloads; not part of the repository.
 MODELS := $(VENV)/models
 DEV := $(VENV)/.dev-$(EXTRA)
+DOCS := $(VENV)/.docs-$(EXTRA)
+SITE := build/site
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | \
@@ -85,6 +87,10 @@ check: $(DEV)  ## Lint, types, import rules, protos and the Dockerfile
 	$(BIN)/buf lint
 	$(BIN)/hadolint Dockerfile
 
+docs: $(DOCS)  ## Build the documentation as a site in build/site; a warning is an error
+	@$(BIN)/sphinx-build --quiet --fresh-env --fail-on-warning --keep-going --conf-dir docs --doctree-dir build/doctrees . $(SITE)
+	@echo "open $(CURDIR)/$(SITE)/index.html"
+
 proto: $(DEV)  ## Generate the stubs and the client's methods from proto/
 	$(BIN)/python proto/generate.py service
 	$(BIN)/python proto/client.py service
@@ -108,8 +114,8 @@ train-default: $(SERVICE)  ## Train the default model again (DATA=directory with
 		--epochs 50 --checkpoints 1,2,5,10,20 --labels examples/imagenette.txt --name $(NETWORK)-imagenette \
 		--out $(OUT) --store $(OUT)/store
 
-clean:  ## Remove .venv, caches and the demo's figures
-	rm -rf $(VENV) demo .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+clean:  ## Remove .venv, the site, caches and the demo's figures
+	rm -rf $(VENV) build demo .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -118,7 +124,7 @@ $(BIN)/python:
 
 # onnxruntime and onnxruntime-gpu install the same module: the other one is uninstalled first.
 $(SERVICE): $(INPUTS) | $(BIN)/python
-	@rm -f $(VENV)/.service-* $(VENV)/.demo-* $(VENV)/.page-* $(VENV)/.dev-*
+	@rm -f $(VENV)/.service-* $(VENV)/.demo-* $(VENV)/.page-* $(VENV)/.dev-* $(VENV)/.docs-*
 	@$(BIN)/python -m pip uninstall --quiet --yes $(if $(filter gpu,$(EXTRA)),onnxruntime,onnxruntime-gpu)
 	@echo "installing into $(VENV): the service ($(EXTRA))"
 	$(PIP_INSTALL) --editable '.[$(EXTRA)]'
@@ -134,6 +140,11 @@ $(DEMO): $(SERVICE)
 $(PAGE): $(SERVICE)
 	@echo "installing into $(VENV): the page and its sample photos"
 	$(PIP_INSTALL) --editable '.[$(EXTRA),demo,page]'
+	@touch $@
+
+$(DOCS): $(SERVICE)
+	@echo "installing into $(VENV): the documentation tools"
+	$(PIP_INSTALL) --editable '.[$(EXTRA),docs,page]'
 	@touch $@
 
 # The importer of pytorchcv's weights is tested against pytorchcv's ZFNet. --no-deps: pytorchcv requires

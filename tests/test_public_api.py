@@ -13,7 +13,7 @@ LOADED = "import sys, zfscope; print(*sorted({name.partition('.')[0] for name in
 
 
 def test_the_documentation_lists_exactly_the_public_names() -> None:
-    page = (ROOT / "docs" / "python.md").read_text()
+    page = (ROOT / "docs" / "how-to" / "python.md").read_text()
     table = page.partition("| name of `zfscope` |")[2].partition("\n\n")[0]
     named = {
         name for quoted in re.findall(r"`([^`]+)`", table) for name in re.findall(r"^[A-Za-z_]+", quoted)

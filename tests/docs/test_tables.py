@@ -30,15 +30,15 @@ def code_spans(cells: list[str]) -> set[str]:
 
 
 def test_the_table_of_commands_is_complete() -> None:
-    assert code_spans(column("command-line.md", "| command | purpose |")) == set(COMMANDS)
+    assert code_spans(column("reference/command-line.md", "| command | purpose |")) == set(COMMANDS)
 
 
 def test_the_table_of_extras_is_complete() -> None:
-    assert code_spans(column("installation.md", "| extra | adds |")) == set(EXTRAS) - {"engine", "dev"}
+    assert code_spans(column("how-to/installation.md", "| extra | adds |")) == set(EXTRAS) - {"engine", "dev"}
 
 
 def test_every_dependency_is_explained() -> None:
-    page = (ROOT / "docs" / "dependencies.md").read_text()
+    page = (ROOT / "docs" / "reference" / "dependencies.md").read_text()
     shown = [
         *PROJECT["dependencies"],
         *(need for extra in set(EXTRAS) - {"dev", "demo"} for need in EXTRAS[extra]),
@@ -56,11 +56,11 @@ def test_the_table_of_metrics_is_complete() -> None:
         for metric in Metrics().registry.collect()
         if metric.name.startswith(("grpc_", "zfscope_"))
     }
-    assert code_spans(column("monitoring.md", "| metric | labels |")) == metrics
+    assert code_spans(column("how-to/monitoring.md", "| metric | labels |")) == metrics
 
 
 def test_the_table_of_rpcs_is_complete() -> None:
-    rows = column("other-languages.md", "| service | RPCs |", 1)
+    rows = column("how-to/other-languages.md", "| service | RPCs |", 1)
     files = (model_pb2, classification_pb2, analysis_pb2)
     services = [service for file in files for service in file.DESCRIPTOR.services_by_name.values()]
     for service, row in zip(services, rows, strict=False):
@@ -68,7 +68,7 @@ def test_the_table_of_rpcs_is_complete() -> None:
 
 
 # Pages with a table of settings, and the settings that it lists.
-_SETTINGS = {"serving.md": Settings, "http.md": PageSettings}
+_SETTINGS = {"how-to/serving.md": Settings, "how-to/http.md": PageSettings}
 _ROWS = [(page, row) for page in _SETTINGS for row in range(len(column(page, "| setting | default |")))]
 
 
@@ -84,12 +84,12 @@ def test_the_documented_default_of_a_setting_is_correct(page: str, row: int) -> 
 
 
 def test_every_setting_of_the_page_is_documented() -> None:
-    section = (ROOT / "docs" / "http.md").read_text().partition("## Settings")[2]
+    section = (ROOT / "docs" / "how-to" / "http.md").read_text().partition("## Settings")[2]
     assert code_spans([section]) >= {name.upper() for name in PageSettings.model_fields}
 
 
 def test_the_documented_statuses_of_errors_are_complete() -> None:
-    statuses = [cell.strip() for cell in column("http.md", "| status | reason |")]
-    reasons = [code_spans([row]) for row in column("http.md", "| status | reason |", 1)]
+    statuses = [cell.strip() for cell in column("how-to/http.md", "| status | reason |")]
+    reasons = [code_spans([row]) for row in column("how-to/http.md", "| status | reason |", 1)]
     shown = dict(zip(statuses, reasons, strict=True))
     assert [reason for reason, status in HTTP_STATUSES.items() if reason not in shown[str(status)]] == []

@@ -34,7 +34,7 @@ def test_onnx_is_the_default() -> None:
 
 
 def test_the_documentation_lists_every_runtime() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "runtimes.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "runtimes.md").read_text(encoding="utf-8")
     table = page.partition("| `--runtime` |")[2].partition("\n\n")[0]
     assert [name for name in RUNTIMES if f"| `{name}` |" not in table] == []
 

@@ -107,7 +107,9 @@ class PageRunner:
             for command in commands_of(block):
                 self._run_command(command)
         else:
-            raise AssertionError(f"a block of '{block.language}' needs a marker; see docs/contributing.md")
+            raise AssertionError(
+                f"a block of '{block.language}' needs a marker; see docs/how-to/contributing.md"
+            )
 
     def _write(self, block: Block) -> None:
         path = self.folder / block.note

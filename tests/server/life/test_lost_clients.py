@@ -1,4 +1,7 @@
-"""Clients that are killed, stopped or closed, cancel, or exceed a deadline. See docs/life-of-a-call.md."""
+"""Clients that are killed, stopped or closed, cancel, or exceed a deadline.
+
+See docs/explanation/life-of-a-call.md.
+"""
 
 import signal
 import subprocess

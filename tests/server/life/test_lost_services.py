@@ -1,4 +1,4 @@
-"""Services that are killed, stopped, absent or silent. See docs/life-of-a-call.md."""
+"""Services that are killed, stopped, absent or silent. See docs/explanation/life-of-a-call.md."""
 
 import signal
 import socket

@@ -1,4 +1,4 @@
-"""A network that drops all packets, in separate namespaces. See docs/life-of-a-call.md."""
+"""A network that drops all packets, in separate namespaces. See docs/explanation/life-of-a-call.md."""
 
 import signal
 import subprocess

@@ -1,4 +1,4 @@
-"""nginx as a proxy between client and service (`grpc_pass`). See docs/life-of-a-call.md."""
+"""nginx as a proxy between client and service (`grpc_pass`). See docs/explanation/life-of-a-call.md."""
 
 import signal
 from collections.abc import Callable, Iterator

@@ -1,4 +1,7 @@
-"""Restart of a single service: calls in each phase of the shutdown. See docs/life-of-a-call.md."""
+"""Restart of a single service: calls in each phase of the shutdown.
+
+See docs/explanation/life-of-a-call.md.
+"""
 
 import signal
 import threading

@@ -89,7 +89,7 @@ def attempts(settings: Settings, make_service: Callable[[Settings], Any]) -> tup
 
 
 def node_options(address: str) -> dict[str, object]:
-    """Return the channel options that docs/other-languages.md recommends for Node.js."""
+    """Return the channel options that docs/how-to/other-languages.md recommends for Node.js."""
     config = {name: value for name, value in shipped_service_config().items() if name != "healthCheckConfig"}
     return {"grpc.service_config": json.dumps(config), "grpc.per_rpc_retry_buffer_size": 52 << 20}
 
