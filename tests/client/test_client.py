@@ -109,19 +109,36 @@ def test_a_response_may_exceed_the_default_limit_of_grpc(client: Client, make_ph
 
 
 @pytest.mark.parametrize("value", [10**10, -(10**10), "nine", 1.5])
+@pytest.mark.parametrize(
+    ("call", "field"),
+    [
+        (lambda client, photo, value: client.project(photo, top=value), "top"),
+        (lambda client, photo, value: client.classify(photo, top=value), "top"),
+        (lambda client, photo, value: client.model("tiny", version=value), "version"),
+        (lambda client, photo, value: client.correspond([photo], {}, random=value), "random"),
+        (lambda client, photo, value: client.measure_invariance([photo], version=value), "version"),
+        (lambda client, photo, value: client.analyze("activations", [photo], version=value), "version"),
+    ],
+)
 def test_a_value_that_does_not_fit_its_field_is_rejected_before_sending(
-    client: Client, photo: bytes, value: Any
+    client: Client, photo: bytes, call: Callable[..., Any], field: str, value: Any
 ) -> None:
-    with pytest.raises(InputError, match="invalid value: "):
-        client.project(photo, top=value)
-    with pytest.raises(InputError, match="invalid value: "):
-        client.classify(photo, top=value)
-    with pytest.raises(InputError, match="invalid value: "):
-        client.model("tiny", version=value)
-    with pytest.raises(InputError, match="invalid value: "):
-        client.correspond([photo], {}, random=value)
-    with pytest.raises(InputError, match="invalid value: "):
-        client.measure_invariance([photo], version=value)
+    with pytest.raises(InputError, match=f"^{field}: invalid value: ") as caught:
+        call(client, photo, value)
+    assert caught.value.field == field
+
+
+def test_a_parameter_that_cannot_be_sent_is_named(client: Client, photo: bytes) -> None:
+    with pytest.raises(InputError, match=r"^parameters\.top: invalid value: ") as caught:
+        client.analyze("activations", [photo], {"layer": "conv1", "top": {1, 2}})
+    assert caught.value.field == "parameters.top"
+
+
+@pytest.mark.parametrize("version", ["9" * 11, "9" * 5000])
+def test_a_version_that_no_model_can_have_is_rejected(client: Client, photo: bytes, version: str) -> None:
+    with pytest.raises(InputError, match=r"^models\[1\]: invalid value: ") as caught:
+        client.compare_architectures(["tiny", f"tiny:{version}"], [photo])
+    assert caught.value.field == "models[1]"
 
 
 def test_a_photo_over_the_service_limit_raises_too_much_work(client: Client) -> None:

@@ -1,5 +1,7 @@
 """Errors over HTTP: one table of statuses, and nothing from inside."""
 
+from typing import Any
+
 import pytest
 
 from tests.support.page_server import PageClient
@@ -70,3 +72,64 @@ def test_a_wrong_path_or_method_is_an_error_like_any_other(
 ) -> None:
     answer = page.request(method, path)
     assert (answer.status, answer.error["reason"]) == (status, reason)
+
+
+@pytest.mark.parametrize(
+    ("path", "members", "field", "text"),
+    [
+        ("classify", {"top": 10**29}, "top", "top: invalid value: Value out of range"),
+        ("analyze/activations", {"photo": None, "photos": []}, "photos", "0 photos; 'activations' takes 1"),
+        (
+            "activations",
+            {"pictures": "none"},
+            "pictures",
+            "pictures: Input should be True, False or 'inline'",
+        ),
+        (
+            "compare-architectures",
+            {"photo": None, "photos": [], "models": ["tiny", f"tiny:{'9' * 5000}"]},
+            "models[1]",
+            "models[1]: invalid value: Exceeds the limit",
+        ),
+    ],
+)
+def test_an_invalid_member_is_named(
+    page: PageClient, photo: bytes, path: str, members: dict[str, Any], field: str, text: str
+) -> None:
+    digest = page.upload("v1/photos", ("photo", photo)).json["photo"]
+    known = {name: value for name, value in {"photo": digest, **members}.items() if value is not None}
+    answer = page.post(f"v1/{path}", known)
+    assert (answer.status, answer.error["reason"], answer.error["field"]) == (400, "INPUT_ERROR", field)
+    assert answer.error["message"].startswith(text)
+
+
+@pytest.mark.parametrize("path", ["v1/models?modle=tiny", "v1/analyzers?modle=tiny", "v1/view?modle=tiny"])
+def test_an_unknown_query_parameter_is_named(page: PageClient, path: str) -> None:
+    answer = page.get(path)
+    assert (answer.status, answer.error["field"]) == (400, "modle")
+    assert answer.error["message"].startswith("modle is not known; ")
+
+
+def test_a_probe_may_add_a_query_of_its_own(page: PageClient) -> None:
+    assert page.get("healthz?from=probe").status == 200
+
+
+@pytest.mark.parametrize(
+    ("second", "field"),
+    [
+        (("photo", b"another"), "photo"),
+        (("parameters", '{"photo": "hash"}'), "photo"),
+        (("parameters", '{"top": 2}'), "top"),
+    ],
+)
+def test_a_member_of_a_form_is_set_once(
+    page: PageClient, photo: bytes, second: tuple[str, Any], field: str
+) -> None:
+    answer = page.upload("v1/classify", ("photo", photo), ("parameters", '{"top": 1}'), second)
+    assert (answer.status, answer.error["field"]) == (400, field)
+    assert answer.error["message"] == f"{field} is set more than once; set it once"
+
+
+def test_parameters_that_are_not_json_are_named(page: PageClient, photo: bytes) -> None:
+    answer = page.upload("v1/classify", ("photo", photo), ("parameters", "{"))
+    assert (answer.status, answer.error["field"]) == (400, "parameters")

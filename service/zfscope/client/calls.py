@@ -35,6 +35,7 @@ from zfscope.wire.convert import to_dataclass, to_message
 from zfscope.wire.models import reference_of, version_of
 
 A = TypeVar("A")
+M = TypeVar("M", bound=Message)
 
 # Options that are not parameters of the analyzer.
 _COMMON = ("model", "version", "pictures", "tensors")
@@ -79,27 +80,29 @@ class AnalysisRequest(Generic[A]):
         assert self.typed
         known = {**self.parameters, **self.options, **self._images()}
         if self.typed is ARCHITECTURES:
-            first = analysis_pb2.ModelRef(name=known.pop("model"), version=known.pop("version"))
+            first = _build(
+                analysis_pb2.ModelRef, {"name": known.pop("model"), "version": known.pop("version")}
+            )
             others = [
                 _model_ref(name, f"models[{index}]") for index, name in enumerate(known.pop("others"), 1)
             ]
             known["models"] = [first, *others]
         method = analysis_pb2.DESCRIPTOR.services_by_name["AnalysisService"].methods_by_name[self.typed.rpc]
-        with translate_protobuf_errors():
-            return to_message(GetMessageClass(method.input_type), known)
+        kind = GetMessageClass(method.input_type)
+        return _build(lambda **fields: to_message(kind, fields), known)
 
     def message(self) -> analysis_pb2.AnalyzeRequest:
         """Return the request message of Analyze. Raises InputError for values that cannot be sent."""
-        with translate_protobuf_errors():
-            parameters = struct_pb2.Struct()
-            parameters.update(_json(self.parameters))
-            return analysis_pb2.AnalyzeRequest(
-                analyzer=self.analyzer,
-                images=self.images.values(),
-                parameters=parameters,
-                partial_results=self.partial_results,
-                **self.options,
-            )
+        fields = {
+            "analyzer": self.analyzer,
+            "images": self.images.values(),
+            "parameters": _build(
+                _struct, {f"parameters.{name}": _json(value) for name, value in self.parameters.items()}
+            ),
+            "partial_results": self.partial_results,
+            **self.options,
+        }
+        return _build(analysis_pb2.AnalyzeRequest, fields)
 
     @contextmanager
     def renamed_fields(self) -> Iterator[None]:
@@ -168,8 +171,7 @@ def _unary(
 ) -> UnaryCall[A]:
     """Build a call. Raises InputError for an unknown option or a value that cannot be sent."""
     check_options(options, CallOptions)
-    with translate_protobuf_errors():
-        return UnaryCall(rpc, request(**fields), read, **options)
+    return UnaryCall(rpc, _build(request, fields), read, **options)
 
 
 def untyped_request(
@@ -276,20 +278,39 @@ def check_options(options: Mapping[str, Any], allowed: type) -> None:
             raise InputError(f"{name} {unknown_name(name, tuple(names))}", field=name)
 
 
-@contextmanager
-def translate_protobuf_errors() -> Iterator[None]:
-    """Translate protobuf's errors about invalid field values into InputError."""
+def _build(build: Callable[..., M], fields: Mapping[str, Any]) -> M:
+    """Build a message. Raises InputError, naming the field whose value protobuf rejects."""
     try:
-        yield
+        return build(**fields)
     except (TypeError, ValueError) as error:
-        raise InputError(f"invalid value: {error}") from error
+        field = next((name for name, value in fields.items() if not _accepts(build, name, value)), "")
+        raise InputError(f"{field}: invalid value: {error}".removeprefix(": "), field=field) from error
+
+
+def _accepts(build: Callable[..., Message], name: str, value: Any) -> bool:
+    try:
+        build(**{name: value})
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _struct(**values: Any) -> struct_pb2.Struct:
+    """Return parameters as a structure; names begin with `parameters.`, like the fields in errors."""
+    struct = struct_pb2.Struct()
+    struct.update({name.removeprefix("parameters."): value for name, value in values.items()})
+    return struct
 
 
 def _model_ref(title: str, field: str) -> analysis_pb2.ModelRef:
     name, _, version = title.partition(":")
     if version and not version.isdecimal():
         raise InputError(f"{field} is '{title}'; allowed: NAME and NAME:VERSION", field=field)
-    return analysis_pb2.ModelRef(name=name, version=int(version) if version else None)
+
+    def build(**fields: str) -> analysis_pb2.ModelRef:
+        return analysis_pb2.ModelRef(name=name, version=int(fields[field]) if version else None)
+
+    return _build(build, {field: version})
 
 
 def _json(value: Any) -> Any:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from pydantic import SecretStr
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, Response
@@ -15,7 +15,7 @@ from zfscope.client.methods import ClientMethods
 from zfscope.page.connections import ConnectionLimit
 from zfscope.page.context import RequestContext
 from zfscope.page.documentation import documentation
-from zfscope.page.errors import add_error_handlers
+from zfscope.page.errors import add_error_handlers, check_query
 from zfscope.page.openapi import add_openapi
 from zfscope.page.routes.analyses import add_analysis_routes
 from zfscope.page.routes.models import add_model_routes, add_session_routes
@@ -50,6 +50,7 @@ def create_application(
         redoc_url=None,
         openapi_url="/openapi.json",
         redirect_slashes=False,
+        dependencies=[Depends(check_query)],
     )
     app.add_middleware(Guard, sessions=state.sessions, public_hosts=settings.public_hosts)
     app.add_middleware(ConnectionLimit, limit=settings.max_connections)

@@ -120,18 +120,19 @@ class Upload:
 
     async def _parts(self) -> dict[str, Any]:
         form = await self._form()
-        members: dict[str, Any] = {}
+        files: dict[str, Any] = {}
+        others: dict[str, Any] = {}
         for name, value in form:
             if name == _PARAMETERS:
                 data = value.encode() if isinstance(value, str) else value
-                members = {**read_object(data, what=f"part '{_PARAMETERS}'"), **members}
+                _add(read_object(data, what=f"part '{_PARAMETERS}'", field=_PARAMETERS), others)
             elif isinstance(value, str) or name not in _FILE_PARTS:
                 raise InputError(f"part '{name:.80}' {_part_advice(name)}", field=name[:80])
             elif name == "photo":
-                members[name] = value
+                _add({name: value}, files)
             else:
-                members.setdefault(name, []).append(value)
-        return members
+                files.setdefault(name, []).append(value)
+        return _add(files, others)
 
     async def _form(self) -> list[tuple[str, str | bytes]]:
         """Return the parts of a multipart body: text, and files as bytes."""
@@ -205,14 +206,24 @@ async def _contents(file: UploadFile) -> bytes:
     return data
 
 
-def read_object(data: bytes, *, what: str) -> dict[str, Any]:
+def _add(members: Mapping[str, Any], known: dict[str, Any]) -> dict[str, Any]:
+    """Add members to those already known. Raises InputError for one that is set twice."""
+    for name in members:
+        if name in known:
+            raise InputError(f"{name} is set more than once; set it once", field=name)
+    known.update(members)
+    return known
+
+
+def read_object(data: bytes, *, what: str, field: str = "") -> dict[str, Any]:
     """Parse a JSON object. Raises InputError for anything else, NaN and infinity included."""
     try:
         value = from_json(data, allow_inf_nan=False)
     except ValueError as error:
-        raise InputError(f"{what} is not valid JSON: {error}") from error
+        raise InputError(f"{what} is not valid JSON: {error}", field=field) from error
     if not isinstance(value, dict):
-        raise InputError(f"{what} is a JSON {_KINDS.get(type(value), 'value')}; allowed: an object")
+        kind = _KINDS.get(type(value), "value")
+        raise InputError(f"{what} is a JSON {kind}; allowed: an object", field=field)
     return value
 
 

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from zfscope.errors import Busy, InputError, TooLate, ZfscopeError
-from zfscope.validation import UNKNOWN, path_of, validation_faults
+from zfscope.validation import UNKNOWN, path_of, unknown_name, validation_faults
 from zfscope.wire.http_status import HTTP_STATUSES
 from zfscope.wire.status import INTERNAL, error_status, internal_message
 
@@ -23,6 +23,7 @@ _log = logging.getLogger("zfscope.page")
 _FIELDS = (
     (re.compile(r"\bimages\[(\d+)\](\.(encoded|tensor)\b)?"), r"photos[\1]"),
     (re.compile(r"\bimage\.(encoded|tensor)\b"), "photo"),
+    (re.compile(r"^image(s?)$"), r"photo\1"),
 )
 _RETRY_AFTER_S = 1
 
@@ -110,6 +111,15 @@ def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, handle_router)
 
 
+def check_query(request: Request) -> None:
+    """Raise InputError for a query parameter that the route does not have."""
+    route = request.scope["route"]
+    allowed = tuple(parameter.alias for parameter in route.dependant.query_params)
+    for name in request.query_params if route.include_in_schema else ():
+        if name not in allowed:
+            raise InputError(f"{name:.80} {unknown_name(name, allowed)}", field=name[:80])
+
+
 def request_id_of(request: Request) -> str:
     """Return the id of a request, which the log and the response header X-Request-Id contain."""
     return str(request.scope.get("state", {}).get("request_id", ""))
@@ -138,8 +148,6 @@ def _body(reason: str, message: str, field: str, fields: Mapping[str, str]) -> d
 
 def _http_name(text: str) -> str:
     """Replace the names of gRPC fields in a text."""
-    if text == "image":
-        return "photo"
     for pattern, replacement in _FIELDS:
         text = pattern.sub(replacement, text)
     return text

@@ -19,7 +19,7 @@ from zfscope.page.memory import BoundedMemory
 from zfscope.results import Picture, Table
 
 # Whether to return pictures as links, inline as base64, or not at all.
-Pictures = bool | Literal["inline"]
+Pictures = Literal[True, False, "inline"]
 # Fields with another name in JSON, by class; None: any class.
 _NAMES: Mapping[tuple[type | None, str], str] = {
     (None, "photo_size"): "photo",

@@ -118,7 +118,7 @@ def test_only_what_was_requested_is_sent(client: Client) -> None:
         ({"maps": [0, 12]}, NotFound, "maps[1]", "no map 12 in layer 'conv5'; allowed: 0 to 11"),
         ({"maps": [2], "count": 3}, InputError, "count", "maps are set too; set only one of them"),
         ({"count": 33}, InputError, "count", "less than or equal to 32"),
-        ({"count": "many"}, InputError, "", "invalid value"),
+        ({"count": "many"}, InputError, "count", "invalid value"),
     ],
 )
 def test_errors_name_the_field_its_value_and_what_is_allowed(

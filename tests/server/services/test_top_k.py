@@ -177,7 +177,7 @@ def test_analyze_returns_the_same_maps_and_reports_progress(client: Client) -> N
         ({"top": 9}, InputError, "top", r"top is 9; allowed: 1 to 8 \(index 'photos' has 8 photos per map\)"),
         ({"top": 10}, InputError, "top", "less than or equal to 9"),
         ({"control_down_to": "fc6"}, InputError, "control_down_to", "comes after 'conv5'"),
-        ({"count": "many"}, InputError, "", "invalid value"),
+        ({"count": "many"}, InputError, "count", "invalid value"),
     ],
 )
 def test_errors_name_the_field_its_value_and_what_is_allowed(
