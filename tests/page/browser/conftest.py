@@ -3,6 +3,7 @@
 import io
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,7 +11,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 
 from tests.cli.conftest import write_tiny
 from tests.support.indexes import index_photos
@@ -21,6 +22,9 @@ from zfscope.store import open_store
 
 FLAGS = ("--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 Open = Callable[..., Page]
+# Milliseconds; a machine with other work is slow.
+PATIENCE_MS = 20_000
+expect.set_options(timeout=PATIENCE_MS)
 
 
 def picture(seed: int = 0, size: tuple[int, int] = (60, 48), kind: str = "PNG") -> bytes:
@@ -81,8 +85,15 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def open_page(browser: Browser, page: PageClient) -> Iterator[Open]:
-    """Opens the page.
+def stack() -> Iterator[ExitStack]:
+    """Servers of a test, closed after its tabs: a tab whose server ended would log errors."""
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def open_page(browser: Browser, page: PageClient, stack: ExitStack) -> Iterator[Open]:
+    """Opens the page; its tabs are closed before the servers of `stack`.
 
     address: after `#`. url: of another page. expected: statuses that the test causes, 0 for no answer. ready:
     selector to wait for. options: of the browser's context.
@@ -99,7 +110,7 @@ def open_page(browser: Browser, page: PageClient) -> Iterator[Open]:
     ) -> Page:
         context = browser.new_context(**{"viewport": {"width": 1200, "height": 850}, **options})
         tab = context.new_page()
-        tab.set_default_timeout(20_000)
+        tab.set_default_timeout(PATIENCE_MS)
         origin, faults = urlsplit(url or page.url).netloc, []
 
         def log(message: ConsoleMessage) -> None:
@@ -150,9 +161,9 @@ def drag(tab: Page, *points: tuple[float, float]) -> None:
     tab.mouse.up()
 
 
-def wait_until(tab: Page, expression: str) -> None:
-    """Wait until an expression is true; the page's policy forbids the eval of Playwright's own function."""
-    deadline = time.monotonic() + 20
-    while not tab.evaluate(expression):
-        assert time.monotonic() < deadline, expression
+def wait_until(tab: Page, holds: Callable[[], bool]) -> None:
+    """Wait until a condition holds. The page's policy forbids the eval of Playwright's own function."""
+    deadline = time.monotonic() + PATIENCE_MS / 1000
+    while not holds():
+        assert time.monotonic() < deadline
         tab.wait_for_timeout(20)

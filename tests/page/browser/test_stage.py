@@ -147,7 +147,7 @@ def test_only_one_request_of_the_brush_is_in_flight_and_the_newest_wins(tab: Pag
     )
     tab.click("#photo-view >> text=Box")
     drag(tab, (0.3, 0.3), (0.35, 0.4), (0.4, 0.5), (0.45, 0.55), (0.5, 0.6))
-    wait_until(tab, "window.sent.length > 1 && window.flying === 0")
+    wait_until(tab, lambda: tab.evaluate("window.sent.length > 1 && window.flying === 0"))
     tab.wait_for_timeout(200)
     assert tab.evaluate("window.most") == 1
     sent, drawn = tab.evaluate("window.sent"), tab.locator(".occluded")

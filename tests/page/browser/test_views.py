@@ -5,15 +5,16 @@ import json
 import shlex
 import time
 import zipfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 from typer.testing import CliRunner
 
-from tests.page.browser.conftest import Open, choose, picture, place
+from tests.page.browser.conftest import Open, choose, picture, place, wait_until
 from tests.support.held_analyzer import HeldAnalyzer
 from tests.support.page_server import running_page
 from zfscope.analysis.registry import RegisteredAnalyzer, Registry
@@ -170,23 +171,70 @@ def test_a_wrong_parameter_is_reported_next_to_its_field(open_page: Open, tab: P
 
 
 def test_an_installed_analyzer_appears_and_is_cancelled(
-    open_page: Open, store: Path, photo: bytes, tmp_path: Path
+    open_page: Open, stack: ExitStack, store: Path, photo: bytes, tmp_path: Path
 ) -> None:
-    with LocalClient(store) as client:
-        held = RegisteredAnalyzer(HeldAnalyzer(), "held-analyzer", "1.0")
-        vars(client)["registry"] = Registry([*client.registry.values(), held])
-        with running_page(client) as served:
-            tab = open_page(url=served.url, expected=(0, 499))
-            choose(tab, photo)
-            expect(tab.locator(".class").first).to_be_visible()
-            tab.keyboard.press("3")
-            tab.click(".side >> text=held")
-            tab.fill("#parameter-folder", str(tmp_path))
-            tab.click("#analyze-view button.primary")
-            wait_for(tmp_path / "begun")
-            tab.click("#analyze-view >> text=Cancel")
-            wait_for(tmp_path / "cancelled")
-            expect(tab.locator(".result")).to_have_text("Cancelled.")
+    client = stack.enter_context(LocalClient(store))
+    held = RegisteredAnalyzer(HeldAnalyzer(), "held-analyzer", "1.0")
+    vars(client)["registry"] = Registry([*client.registry.values(), held])
+    tab = open_page(url=stack.enter_context(running_page(client)).url, expected=(0, 499))
+    choose(tab, photo)
+    expect(tab.locator(".class").first).to_be_visible()
+    tab.keyboard.press("3")
+    tab.click(".side >> text=held")
+    tab.fill("#parameter-folder", str(tmp_path))
+    tab.click("#analyze-view button.primary")
+    wait_for(tmp_path / "begun")
+    tab.click("#analyze-view >> text=Cancel")
+    wait_for(tmp_path / "cancelled")
+    expect(tab.locator(".result")).to_have_text("Cancelled.")
+
+
+def test_an_answer_about_a_former_model_is_not_shown(tab: Page) -> None:
+    held: list[Route] = []
+    tab.route("**/v1/analyzers?*version=2", lambda route: held.append(route))
+    tab.keyboard.press("3")
+    wait_until(tab, lambda: len(held) == 1)
+    tab.select_option("#model", label="tiny")
+    expect(tab.locator(".side a").first).to_be_visible()
+    with tab.expect_response("**/v1/analyzers?*version=2"):
+        held[0].fulfill(json={"analyzers": []})
+    tab.wait_for_timeout(100)
+    expect(tab.locator(".side a").first).to_be_visible()
+    tab.click(".side >> text=occlude")
+    expect(tab.locator("#analyze-view h1")).to_have_text("occlude")
+
+
+def test_a_unit_is_not_asked_about_once_its_page_is_left(tab: Page) -> None:
+    held: list[Route] = []
+    asked: list[str] = []
+    tab.route("**/v1/top-k", lambda route: held.append(route))
+    tab.on("request", lambda request: asked.append(request.url.rpartition("/")[2]))
+    tab.click(".grid.nine .tile >> nth=0")
+    wait_until(tab, lambda: len(held) == 1)
+    tab.go_back()
+    expect(tab.locator("#photo-view .stage")).to_be_visible()
+    held[0].fulfill(body="")
+    tab.wait_for_timeout(300)
+    assert "evolve" not in asked
+    tab.unroute("**/v1/top-k")
+    tab.go_forward()  # asks again for what was cancelled
+    expect(tab.locator("#unit-view .records img")).to_be_visible()
+    wait_until(tab, lambda: "evolve" in asked)
+
+
+def test_a_comparison_shows_the_newest_choice(tab: Page) -> None:
+    held: list[Route] = []
+    tab.route("**/v1/view?*version=1", lambda route: held.append(route))
+    tab.keyboard.press("2")
+    wait_until(tab, lambda: len(held) == 1)
+    tab.select_option("[aria-label='Model B']", label="tiny, version 2")
+    ready = tab.locator(".pane .note", has_text="point at a place")
+    expect(ready).to_have_count(2)
+    held[0].abort()
+    tab.wait_for_timeout(100)
+    expect(ready).to_have_count(2)
+    assert tab.locator("[aria-label='Model B'] option:checked").inner_text() == "tiny, version 2"
+    expect(tab.locator("#notices p")).to_have_count(0)
 
 
 def wait_for(path: Path) -> None:

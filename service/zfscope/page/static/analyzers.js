@@ -28,13 +28,16 @@ export function createAnalyzers(root) {
   const chosen = () => listed.find((each) => each.name === state().analyzer) || listed[0];
 
   async function load() {
-    const { name, version } = subject.model.summary;
-    listedFor = subject.model;
+    const { model } = subject;
+    const { name, version } = model.summary;
+    listedFor = model;
     try {
-      listed = (await getJson(`v1/analyzers?${new URLSearchParams({ model: name, version })}`)).analyzers;
+      const { analyzers } = await getJson(`v1/analyzers?${new URLSearchParams({ model: name, version })}`);
+      if (listedFor !== model) return;
+      listed = analyzers;
       draw();
     } catch (error) {
-      listedFor = null;
+      if (listedFor === model) listedFor = null;
       notifyError("analyzers", error);
     }
   }

@@ -185,7 +185,7 @@ function* parsed(block) {
 
 /**
  * Return a function that runs `work(argument, signal)` for the newest argument: one run at a time; arguments that come
- * in the meantime replace each other. `cancel()` aborts the run in flight. onResult: called after each run with null or
+ * in the meantime replace each other. `cancel()` aborts the run in flight and returns whether there was one. onResult: called after each run with null or
  * the error.
  */
 export function newestWins(work, onResult) {
@@ -212,8 +212,10 @@ export function newestWins(work, onResult) {
     else run(argument);
   };
   ask.cancel = () => {
+    const wasRunning = Boolean(running || next);
     next = null;
     running?.abort();
+    return wasRunning;
   };
   return ask;
 }

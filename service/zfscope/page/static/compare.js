@@ -55,25 +55,33 @@ export function createCompare(root) {
     return { x: b.x0 + (point.x - a.x0) / (a.x1 - a.x0) * (b.x1 - b.x0), y: b.y0 + (point.y - a.y0) / (a.y1 - a.y0) * (b.y1 - b.y0) };
   }
 
-  async function update() {
+  const load = newestWins(async ({ model, photo, other, photo2, sample2 }, signal) => {
+    const [model2, photoB] = [await loadModel(other.name, other.version), photo2 ? await open(photo2, sample2) : photo];
+    signal.throwIfAborted();
+    await Promise.all([panes[0].show(model, photo, signal), panes[1].show(model2, photoB, signal)]);
+    drawTable();
+  }, (error) => {
+    if (error) key = "";
+    reporting("compare")(error);
+  });
+
+  function update() {
     if (state().view !== "compare" || !subject.model || !subject.photo) return;
-    const other = await second();
-    const wanted = JSON.stringify([subject.model.summary, subject.photo.hash, other.name, other.version, state().photo2, currentLayer().name]);
+    const { model, photo } = subject;
+    const { photo2, sample2 } = state();
+    const other = second();
+    const wanted = JSON.stringify([model.summary, photo.hash, other.name, other.version, photo2, currentLayer().name]);
     if (key === wanted) return;
     key = wanted;
     difference.hidden = true;
-    try {
-      const [model, photo] = [await loadModel(other.name, other.version), state().photo2 ? await open(state().photo2, state().sample2) : subject.photo];
-      await Promise.all([panes[0].show(subject.model, subject.photo), panes[1].show(model, photo)]);
-      drawTable();
-    } catch (error) {
-      key = "";
-      notifyError("compare", error);
-    }
+    controller?.abort();
+    follow.cancel();
+    load.cancel();
+    load({ model, photo, other, photo2, sample2 });
   }
 
   /** Return the second model: the chosen one, or the first other one. */
-  async function second() {
+  function second() {
     const { name, version } = subject.model.summary;
     const named = subject.models.find((model) => model.name === state().model2 && (!state().version2 || String(model.version) === state().version2));
     return named || subject.models.find((model) => !model.damage && (model.name !== name || model.version !== version)) || subject.model.summary;
@@ -176,7 +184,7 @@ function createPane(letter) {
 
   const request = (members) => ({ photo: pane.photo.hash, model: pane.model.summary.name, version: pane.model.summary.version, ...members });
 
-  pane.show = async (model, photo) => {
+  pane.show = async (model, photo, signal) => {
     pane.ready = false;
     Object.assign(pane, { model, photo, cursor: null });
     const { name, version } = model.summary;
@@ -184,7 +192,7 @@ function createPane(letter) {
     stage.show(photo);
     fill(grid);
     shown = [];
-    const [crop, classes] = await Promise.all([loadCrop(photo, model), classify(photo, model)]);
+    const [crop, classes] = await Promise.all([loadCrop(photo, model, { signal }), classify(photo, model, { signal })]);
     stage.showCrop(crop);
     if (pane.view) URL.revokeObjectURL(pane.view.src);
     pane.view = crop;

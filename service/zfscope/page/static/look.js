@@ -46,9 +46,10 @@ export function createLook(stage) {
   }, reporting("tiles"));
 
   const askTop = newestWins(async ({ layer, maps }, signal) => {
+    const { name, version } = subject.model.summary;
     for (const map of maps) {
-      const answer = await analyze("v1/top-k", { model: subject.model.summary.name, version: subject.model.summary.version, layer: layer.name, maps: [map], pictures: false, tensors: true }, { signal });
-      keep(`top:${subject.model.summary.name}:${layer.name}:${map}`, await fetchTensor(answer.patches, { signal }));
+      const answer = await analyze("v1/top-k", { model: name, version, layer: layer.name, maps: [map], pictures: false, tensors: true }, { signal });
+      keep(topKey(layer, map, { name, version }), await fetchTensor(answer.patches, { signal }));
       drawTiles(units, tiles);
     }
   }, (error) => { if (error) fill(note, sentence(error)); });
@@ -57,6 +58,7 @@ export function createLook(stage) {
     pictures.set(key, value);
     if (pictures.size > KEPT) pictures.delete(pictures.keys().next().value);
   };
+  const topKey = (layer, map, { name, version } = subject.model.summary) => `top:${name}:${version}:${layer.name}:${map}`;
   const rules = () => ({ rule: state().rule, normalisation: state().normalisation });
   const keyOf = (layer, unit) => JSON.stringify([request(), layer.name, unit.map, unit.y, unit.x, rules()]);
 
@@ -101,7 +103,7 @@ export function createLook(stage) {
   function drawTop(layer, shown, drawn) {
     const missing = [];
     shown.forEach((unit, index) => {
-      const patches = pictures.get(`top:${subject.model.summary.name}:${layer.name}:${unit.map}`);
+      const patches = pictures.get(topKey(layer, unit.map));
       if (!patches) missing.push(unit.map);
       else drawn[index].show(mosaic(patches, 0, `Patches of the strongest photos of ${drawn[index].title}`));
     });
@@ -124,7 +126,7 @@ export function createLook(stage) {
     ask({ place, startedAt });
   }
 
-  const again = () => { pinned = null; units = []; stage.showCursor(null); at(null); };
+  const again = () => { askTop.cancel(); pinned = null; units = []; stage.showCursor(null); at(null); };
   on("photo", () => { ask.cancel(); askPictures.cancel(); units = []; fill(grid); fill(note); stage.showFields([]); });
   on("subject", again);
   on("layer", again);

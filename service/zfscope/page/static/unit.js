@@ -39,17 +39,17 @@ export function createUnit(root) {
   const unit = () => ({ map: Number(state().map), ...(state().y ? { y: Number(state().y), x: Number(state().x) } : {}) });
   const members = () => request({ layer: currentLayer().name, units: [unit()], rule: state().rule, normalisation: state().normalisation });
 
-  const ask = newestWins(async ({ startedAt }, signal) => {
-    const answer = await post("v1/project", { ...members(), ...LARGE }, { signal });
+  const ask = newestWins(async ({ wanted, startedAt }, signal) => {
+    const answer = await post("v1/project", { ...wanted, ...LARGE }, { signal });
     show(answer, startedAt);
-    const controlled = await post("v1/project", { ...members(), ...LARGE, control: true }, { signal });
+    const controlled = await post("v1/project", { ...wanted, ...LARGE, control: true }, { signal });
     show(controlled);
   }, (error) => { if (error) fill(note, sentence(error)); });
 
-  const askHistory = newestWins(async (_, signal) => {
+  const askHistory = newestWins(async (wanted, signal) => {
     await untilIdle();
     for (const [section, show] of [[records, showRecords], [training, showTraining]]) {
-      const answered = await show(section, signal);
+      const answered = await show(section, wanted, signal);
       if (answered && !signal.aborted) indexCalls.push(answered);
     }
   }, reporting("unit"));
@@ -87,9 +87,15 @@ export function createUnit(root) {
       h("p", {}, `${layer.kind} of ${subject.model.summary.name}: ${layer.shape[0]} ${layer.shape.length === 3 ? "maps" : "units"}${hasMaps(layer) ? ` of ${layer.shape[1]} × ${layer.shape[2]}` : ""}`));
   }
 
+  /** Cancel what is in flight once the view is left; the next visit asks for it again. */
+  function leave() {
+    if (ask.cancel()) drawn = "";
+    if (askHistory.cancel()) history = "";
+  }
+
   function update() {
     const startedAt = subject.since;
-    if (state().view !== "unit" || !subject.model || !state().map) return;
+    if (state().view !== "unit" || !subject.model || !state().map) return leave();
     rules.press(state().rule || "deconvnet");
     normalisations.press(state().normalisation || "skip");
     title();
@@ -99,14 +105,14 @@ export function createUnit(root) {
       fill(notices);
     } else if (drawn !== (drawn = JSON.stringify(members()))) {
       ask.cancel();
-      ask({ startedAt });
+      ask({ wanted: members(), startedAt });
     }
     if (history !== (history = JSON.stringify([subject.model.summary, currentLayer().name, state().map]))) {
       askHistory.cancel();
       indexCalls = [];
       fill(records);
       fill(training);
-      askHistory();
+      askHistory(indexed());
     }
   }
 
@@ -134,8 +140,7 @@ function indexed() {
 }
 
 /** Show the map in the model's index: strongest photos, histogram and classes. Return the call, null if it failed. */
-async function showRecords(root, signal) {
-  const members = indexed();
+async function showRecords(root, members, signal) {
   let answer;
   try {
     answer = await analyze("v1/top-k", members, { signal });
@@ -175,8 +180,8 @@ function classesFigure({ classes }) {
 }
 
 /** Show the map's evolution over training, where epochs have an index. Return the call, null if it failed. */
-async function showTraining(root, signal) {
-  const members = { ...indexed(), settling: false };
+async function showTraining(root, wanted, signal) {
+  const members = { ...wanted, settling: false };
   try {
     const answer = await analyze("v1/evolve", members, { signal });
     fill(root, h("h2", {}, "During training"),
