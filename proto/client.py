@@ -66,7 +66,7 @@ class AnalysisOptions(CallOptions, total=False):
 
 
 # Return types of the methods other than the results of typed analyses.
-_OTHER_RESULTS = {"Analyzed", "AnalyzerInfo", "Classification", "ModelInfo", "ModelSummary"}
+_OTHER_RESULTS = {"Analyzed", "AnalyzerInfo", "Classification", "IndexedPhoto", "ModelInfo", "ModelSummary"}
 _ASYNC_HEAD = """from zfscope.client.calls import AnalysisRequest, UnaryCall
 from zfscope.client.photos import Photo
 

@@ -12,6 +12,7 @@
     |-- TooMuchWork          more work than one request is allowed
     |   `-- Busy             more concurrent requests than the service accepts
     |-- Unauthenticated      a missing or unknown token
+    |-- Forbidden            something that the operator does not allow
     |-- Cancelled            the caller cancelled or its deadline passed
     |   `-- TooLate          the deadline passed while the request was running
     |-- BrokenPlugin         an installed analyzer that violates the contract
@@ -88,6 +89,10 @@ class Busy(TooMuchWork):
 
 class Unauthenticated(ZfscopeError):
     """A missing or unknown token for a service that requires one."""
+
+
+class Forbidden(ZfscopeError):
+    """A request that the operator of the service or the page does not allow."""
 
 
 class Cancelled(ZfscopeError):

@@ -11,10 +11,11 @@ from typing import Any, TypeVar
 from zfscope.analysis.call import AnalysisCall, Partial, Prepare, Report, analyze
 from zfscope.analysis.classification import DEFAULT_TOP, check_classifies, check_top, classification
 from zfscope.analysis.description import analyzer_info, model_info, model_summary
+from zfscope.analysis.indexed_photo import indexed_photo
 from zfscope.analysis.progress import PartialResults, ProgressMeter
 from zfscope.analysis.registry import Registry, load_analyzers
 from zfscope.analysis.trace_cache import DEFAULT_BYTES, trace_cache
-from zfscope.answers import AnalyzerInfo, Classification, ModelInfo, ModelSummary, Progress
+from zfscope.answers import AnalyzerInfo, Classification, IndexedPhoto, ModelInfo, ModelSummary, Progress
 from zfscope.cancellation import Cancellation
 from zfscope.client.calls import AnalysisRequest, UnaryCall
 from zfscope.client.connection import validate_timeout_s
@@ -180,6 +181,13 @@ def _analyzers(
     return tuple(analyzer_info(registered, loaded.model) for registered in client.registry.values())
 
 
+def _indexed_photo(
+    client: LocalClient, request: analysis_pb2.GetIndexedPhotoRequest, check_cancelled: Callable[[], None]
+) -> IndexedPhoto:
+    model = client.store.find(request.model, version_of(request))
+    return indexed_photo(model, request.index, request.blake2b, client.image_limits)
+
+
 # Handler of each unary call, by the name of its RPC.
 _HANDLERS: Mapping[str, Callable[[LocalClient, Any, Callable[[], None]], Any]] = {
     "Check": _health,
@@ -187,6 +195,7 @@ _HANDLERS: Mapping[str, Callable[[LocalClient, Any, Callable[[], None]], Any]] =
     "GetModel": _model,
     "Classify": _classify,
     "ListAnalyzers": _analyzers,
+    "GetIndexedPhoto": _indexed_photo,
 }
 
 

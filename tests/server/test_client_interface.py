@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import hashlib
 import inspect
 import threading
 import time
@@ -62,6 +63,10 @@ CALLS: Mapping[str, Callable[[bytes], tuple[tuple[Any, ...], dict[str, Any]]]] =
         (),
         {**TINY, "layer": "conv5", "count": 2, "top": 3, "control": True, "tensors": True},
     ),
+    "indexed_photo": lambda photo: (
+        (hashlib.blake2b(photo, digest_size=16).hexdigest(),),
+        {**TINY, "index": "photos"},
+    ),
     "evolve": lambda _: ((), {**TINY, "index": "photos", "layer": "conv5", "count": 2, "tensors": True}),
     "analyze": lambda photo: (
         ("project", [photo], {"layer": "conv1", "top": 2}),
@@ -99,7 +104,7 @@ def model_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     write_random_model(store, "tiny", 1, checkpoints={1: folder / "checkpoint"})
     write_random_model(store, "tiny", 2)
-    for number in range(6):
+    for number in range(2, 8):  # the last is the fixture `photo`
         noise = np.random.default_rng(number).integers(0, 256, (6, 8, 3), dtype=np.uint8)
         Image.fromarray(noise).resize((60, 48), Image.Resampling.BICUBIC).save(folder / f"{number:02}.png")
     (folder / "checkpoint").unlink()

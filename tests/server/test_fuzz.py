@@ -74,6 +74,9 @@ def seeds(photo: bytes) -> Mapping[str, list[Fields]]:
         ],
         "TopK": [{"model": "tiny", "index": "val", "layer": "conv5", "count": 2}],
         "Evolve": [{"model": "tiny", "index": "val", "layer": "conv5", "epochs": [1]}],
+        "GetIndexedPhoto": [
+            {"model": "tiny", "index": "val", "blake2b": 32 * "0", "offset": "1", "maxBytes": 9}
+        ],
         "ListAnalyzers": [{"model": "tiny"}],
         "Analyze": [
             {"analyzer": "project", "images": [image], "parameters": {"layer": "conv5", "top": 2}},

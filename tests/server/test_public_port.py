@@ -20,6 +20,7 @@ READ_ONLY_METHODS = {
         "CompareArchitectures",
         "TopK",
         "Evolve",
+        "GetIndexedPhoto",
     },
     "inference.GRPCInferenceService": {
         "ServerLive",

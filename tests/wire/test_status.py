@@ -54,6 +54,7 @@ ERRORS = [
     (errors.Cancelled, grpc.StatusCode.CANCELLED),
     (errors.RuntimeUnavailable, grpc.StatusCode.UNAVAILABLE),
     (errors.Unauthenticated, grpc.StatusCode.UNAUTHENTICATED),
+    (errors.Forbidden, grpc.StatusCode.PERMISSION_DENIED),
 ]
 
 

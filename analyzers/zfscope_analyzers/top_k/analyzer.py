@@ -19,7 +19,7 @@ from zfscope_analyzers.top_k.statistics import statistics_tables
 _STATES = list(RecordState)
 _COLUMNS = (
     *("layer", "map", "rank", "path", "class", "value", "recomputed", "y", "x", "state"),
-    *("x0", "y0", "x1", "y1", "ssim", "rank_correlation"),
+    *("x0", "y0", "x1", "y1", "ssim", "rank_correlation", "blake2b"),
 )
 
 
@@ -33,12 +33,13 @@ class TopKAnalyzer:
     Tables: `records` (layer, map, rank, path, class, value: the recorded activation; recomputed: the
     activation computed now; y, x: position of the unit, None in a fully connected layer; state; x0, y0, x1,
     y1: the patch in photo pixels; ssim and rank_correlation of projection and control, see
-    `zfscope.analysis.control`), `maps` (map; alive: number of photos with an activation above 0; images:
-    number of photos in the index; dead: 0 or 1), `histograms` (map, lower, upper, photos: number of photos by
-    the map's maximum in them; the first row of a map, with the upper edge 0, counts the photos that do not
-    activate it; an upper edge of None is infinite) and `classes` (map, class; photos: number of photos of the
-    class among all records of the map with an activation above 0, not only the `top` shown; mean: their mean
-    activation; images: number of photos of the class in the index, None if it is unknown).
+    `zfscope.analysis.control`; blake2b: hash of the photo's file), `maps` (map; alive: number of photos with
+    an activation above 0; images: number of photos in the index; dead: 0 or 1; index: its name),
+    `histograms` (map, lower, upper, photos: number of photos by the map's maximum in them; the first row of a
+    map, with the upper edge 0, counts the photos that do not activate it; an upper edge of None is infinite)
+    and `classes` (map, class; photos: number of photos of the class among all records of the map with an
+    activation above 0, not only the `top` shown; mean: their mean activation; images: number of photos of the
+    class in the index, None if it is unknown).
 
     Tensors: `projections` and, with the control, `controls`, float32 (maps, top, C, size, size), channels in
     the network's order; `patches` uint8 (maps, top, size, size, 3), RGB; `states` uint8 (maps, top): 0 ok,
@@ -100,12 +101,12 @@ def _tables(model: Model, page: Page, inspections: Mapping[MapRank, Inspection])
         for rank, record in enumerate(records)
     )
     maps = (
-        (number, alive, page.images, int(alive == 0))
+        (number, alive, page.images, int(alive == 0), page.index.name)
         for number, alive in zip(page.maps, page.alive, strict=True)
     )
     return {
         "records": Table(_COLUMNS, tuple(rows)),
-        "maps": Table(("map", "alive", "images", "dead"), tuple(maps)),
+        "maps": Table(("map", "alive", "images", "dead", "index"), tuple(maps)),
     }
 
 
@@ -116,7 +117,7 @@ def _row(record: Record, inspection: Inspection, *, has_maps: bool) -> tuple[Cel
     if (view := inspection.view) is not None:
         box, similarity = view.in_photo, view.similarity
         view_cells = (box.x0, box.y0, box.x1, box.y1, similarity.ssim, similarity.rank_correlation)
-    return (*key, inspection.recomputed, *position, inspection.state.value, *view_cells)
+    return (*key, inspection.recomputed, *position, inspection.state.value, *view_cells, record.blake2b)
 
 
 def _tensors(

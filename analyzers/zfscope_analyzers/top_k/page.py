@@ -7,14 +7,12 @@ from pydantic import Field, NonNegativeInt
 
 from zfscope.analysis.contract import Context
 from zfscope.analysis.control import check_down_to
-from zfscope.errors import InputError, NotFound
+from zfscope.errors import InputError
 from zfscope.networks.landmarks import last_convolution
 from zfscope.networks.spec import NetworkSpec
 from zfscope.records import MAX_RECORDS
-from zfscope.scan import Index, Record, indexes_folder, open_index
-from zfscope.scan.manifest import model_identity
-from zfscope.scan.open import index_names, read_manifest
-from zfscope.store import Model
+from zfscope.scan import Index, Record, open_index
+from zfscope.scan.open import only_index
 from zfscope_analyzers.params import MapSelection, check_map, with_layer
 
 MAX_MAPS = 64
@@ -88,7 +86,7 @@ def load_page(context: Context, params: TopKParams, *, default: LayerChoice = la
     model = context.model
     if params.layer:
         params = with_layer(params, model.spec)
-    index = open_index(model, params.index or _default_index(model))
+    index = open_index(model, params.index or only_index(model))
     layer = params.layer or default(model.spec, index.layers)
     params = params.model_copy(update={"layer": layer})
     check_down_to(model.network, layer, params.control_down_to)
@@ -98,21 +96,6 @@ def load_page(context: Context, params: TopKParams, *, default: LayerChoice = la
     )
     records = tuple(_records(index, params, number) for number in maps)
     return Page(index, layer, maps, records, tuple(alive[number] for number in maps))
-
-
-def _default_index(model: Model) -> str:
-    """Return the name of the only index of these weights; indexes of earlier epochs do not count."""
-    folder, identity = indexes_folder(model), model_identity(model.manifest)
-    existing = index_names(folder)
-    names = [name for name in existing if read_manifest(folder / name).origin.model == identity]
-    title = model.manifest.title
-    if not names:
-        others = f" of these weights (of other weights: {', '.join(existing)})" if existing else ""
-        message = f"{title} has no index{others}; build one from your photos with: zfscope index"
-        raise NotFound(message, field="index")
-    if len(names) > 1:
-        raise InputError(f"{title} has several indexes; name one of {', '.join(names)}", field="index")
-    return names[0]
 
 
 def _named_maps(index: Index, params: TopKParams, maps: int) -> tuple[int, ...]:

@@ -22,7 +22,7 @@ from zfscope.answers.invariance import (
 from zfscope.answers.models import Accuracy, LabelInfo, LayerInfo, ModelInfo, ModelSummary, PreprocessingInfo
 from zfscope.answers.occlude import OCCLUDE, ClassChange, OccludedClass, OccludedMap, Occlusion
 from zfscope.answers.project import PROJECT, Projection, Projections, Unit
-from zfscope.answers.top_k import TOP_K, ClassCount, MapHistogram, TopK, TopMap, TopRecord
+from zfscope.answers.top_k import TOP_K, ClassCount, IndexedPhoto, MapHistogram, TopK, TopMap, TopRecord
 
 __all__ = [
     "ACTIVATIONS",
@@ -48,6 +48,7 @@ __all__ = [
     "Evolution",
     "EvolvedMap",
     "EvolvedRecord",
+    "IndexedPhoto",
     "Invariance",
     "InvarianceCurve",
     "InvariancePhoto",

@@ -1,7 +1,7 @@
 """Result of a top-k analysis: the strongest photos of feature maps."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,7 @@ class TopRecord:
     and column of the unit, None in a fully connected layer. state: a `zfscope.records.RecordState`. patch: in
     photo pixels. control_ssim, control_rank_correlation: similarity to the control, -1..1, None without a
     control. recomputed, patch and the similarities are None if state is `changed`, `gone` or `silent`.
+    blake2b: hash of the photo's file, by which `indexed_photo` returns it.
     """
 
     rank: int
@@ -44,6 +45,7 @@ class TopRecord:
     patch: Box | None
     control_ssim: float | None
     control_rank_correlation: float | None
+    blake2b: str = ""
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ class TopMap:
 
 @dataclass(frozen=True, eq=False)
 class TopK(ShowsPicture):
-    """Strongest photos of feature maps of a layer in an index.
+    """Strongest photos of feature maps of a layer in an index, named by `index`.
 
     Tensors, None unless requested: projections and controls float32 (maps, photos, C, size, size) in the
     network's channel order; patches uint8 (maps, photos, size, size, 3). All are zero where a photo is
@@ -108,11 +110,29 @@ class TopK(ShowsPicture):
     controls: NDArray[np.float32] | None
     warnings: tuple[Notice, ...] = ()
     layer: str = ""
+    index: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class IndexedPhoto:
+    """The file of a photo that an index records.
+
+    model, version: model of the index. path, label: in the indexed data. blake2b: hash of the file, 32
+    hexadecimal digits. data: bytes of the file.
+    """
+
+    model: str
+    version: int
+    index: str
+    path: str
+    label: str
+    blake2b: str
+    data: bytes = field(repr=False)
 
 
 def _assemble(analyzed: Analyzed, _: Sequence[Size]) -> TopK:
     analysis = analyzed.analysis
-    rows = analysis.tables["records"].records()
+    rows, maps = (analysis.tables[name].records() for name in ("records", "maps"))
     records = group_by(rows, "map")
     histograms, classes = (
         group_by(analysis.tables[name].records(), "map") for name in ("histograms", "classes")
@@ -121,13 +141,20 @@ def _assemble(analyzed: Analyzed, _: Sequence[Size]) -> TopK:
         TopK,
         analyzed,
         layer=rows[0]["layer"],
+        index=maps[0].get("index", ""),  # missing from services of an earlier version, as `blake2b` is
         maps=tuple(
             from_record(
                 TopMap,
                 row,
                 dead=bool(row["dead"]),
                 records=tuple(
-                    from_record(TopRecord, record, label=record["class"] or "", patch=box_of(record))
+                    from_record(
+                        TopRecord,
+                        record,
+                        label=record["class"] or "",
+                        patch=box_of(record),
+                        blake2b=record.get("blake2b", ""),
+                    )
                     for record in records.get(row["map"], ())
                 ),
                 histogram=_histogram(histograms[row["map"]]),
@@ -136,7 +163,7 @@ def _assemble(analyzed: Analyzed, _: Sequence[Size]) -> TopK:
                     for each in classes.get(row["map"], ())
                 ),
             )
-            for row in analysis.tables["maps"].records()
+            for row in maps
         ),
         picture=analysis.picture("top-k"),
     )

@@ -17,6 +17,7 @@ from zfscope.answers import (
     Analyzed,
     AnalyzerInfo,
     Classification,
+    IndexedPhoto,
     ModelInfo,
     ModelSummary,
     Progress,
@@ -160,6 +161,12 @@ def list_analyzers(fields: Mapping[str, Any], options: CallOptions) -> UnaryCall
         return tuple(to_dataclass(AnalyzerInfo, analyzer) for analyzer in response.analyzers)
 
     return _unary("ListAnalyzers", analysis_pb2.ListAnalyzersRequest, fields, read, options)
+
+
+def get_indexed_photo(fields: Mapping[str, Any], options: CallOptions) -> UnaryCall[IndexedPhoto]:
+    """Return the call that gets the file of a photo of an index."""
+    read = partial(to_dataclass, IndexedPhoto)
+    return _unary("GetIndexedPhoto", analysis_pb2.GetIndexedPhotoRequest, fields, read, options)
 
 
 def _unary(

@@ -263,7 +263,7 @@ class TopKOptions(AnalysisOptions, total=False):
 
 
 if TYPE_CHECKING:
-    from zfscope.answers import Activations, Analyzed, AnalyzerInfo, Classification, Comparison, Correspondence, Evolution, Invariance, ModelInfo, ModelSummary, Occlusion, Projections, TopK
+    from zfscope.answers import Activations, Analyzed, AnalyzerInfo, Classification, Comparison, Correspondence, Evolution, IndexedPhoto, Invariance, ModelInfo, ModelSummary, Occlusion, Projections, TopK
     from zfscope.client.calls import AnalysisRequest, UnaryCall
     from zfscope.client.photos import Photo
 
@@ -304,6 +304,15 @@ if TYPE_CHECKING:
             self, models: Sequence[str], photos: Sequence[Photo], **options: Unpack[CompareOptions]
         ) -> Comparison: ...
         async def top_k(self, **options: Unpack[TopKOptions]) -> TopK: ...
+        async def indexed_photo(
+            self,
+            blake2b: str,
+            *,
+            index: str = "",
+            model: str = "",
+            version: int | None = None,
+            **options: Unpack[CallOptions],
+        ) -> IndexedPhoto: ...
         async def evolve(self, **options: Unpack[EvolveOptions]) -> Evolution: ...
         async def analyze(
             self,

@@ -21,6 +21,7 @@ from zfscope.answers import (
     Comparison,
     Correspondence,
     Evolution,
+    IndexedPhoto,
     Invariance,
     ModelInfo,
     ModelSummary,
@@ -34,6 +35,7 @@ from zfscope.client.calls import (
     check_health,
     classify,
     describe_model,
+    get_indexed_photo,
     index_request,
     list_analyzers,
     list_models,
@@ -160,6 +162,27 @@ class CommonMethods(Protocol):
     def top_k(self, **options: Unpack[TopKOptions]) -> TopK:
         """Return the strongest photos of feature maps in an index, with their projections (Fig 2)."""
         return self._run(lambda: index_request(TOP_K, options, TopKOptions))
+
+    def indexed_photo(
+        self,
+        blake2b: str,
+        *,
+        index: str = "",
+        model: str = "",
+        version: int | None = None,
+        **options: Unpack[CallOptions],
+    ) -> IndexedPhoto:
+        """Return the file of a photo that an index records.
+
+        blake2b: hash of the file, as in the records of `top_k`. index: name of the index; default: the
+        model's only index. model: model of the index; default: the store's default model. version: version of
+        that model; default: the newest.
+
+        Raises NotFound if the index records no such photo, or if its file is gone or has changed; TooLarge if
+        it exceeds the limit of image files; Forbidden if the service does not return indexed photos.
+        """
+        fields = {"blake2b": blake2b, "index": index, "model": model, "version": version}
+        return self._unary(lambda: get_indexed_photo(fields, options))
 
     def evolve(self, **options: Unpack[EvolveOptions]) -> Evolution:
         """Return the top photo of maps after each stored epoch, and how fast they settled (Fig 4)."""

@@ -18,6 +18,7 @@ from zfscope.page.documentation import documentation
 from zfscope.page.errors import add_error_handlers, check_query
 from zfscope.page.openapi import add_openapi
 from zfscope.page.routes.analyses import add_analysis_routes
+from zfscope.page.routes.indexed import add_indexed_photo_route
 from zfscope.page.routes.models import add_model_routes, add_session_routes
 from zfscope.page.routes.photos import add_photo_routes
 from zfscope.page.security import Guard
@@ -59,6 +60,7 @@ def create_application(
     add_session_routes(app, state)
     add_model_routes(app, state)
     add_photo_routes(app, state)
+    add_indexed_photo_route(app, state)
     add_analysis_routes(app, state)
     add_openapi(app)
     _add_documentation(app)

@@ -28,17 +28,12 @@ _FIELDS = (
 _RETRY_AFTER_S = 1
 
 
-class Forbidden(InputError):
-    """A request from another site, or to an unknown host name."""
-
-
 class SlowUpload(TooLate):
     """A client that takes too long to send its request."""
 
 
 # Status and reason of errors that exist over HTTP alone.
 _OWN: Mapping[type[ZfscopeError], tuple[int, str]] = {
-    Forbidden: (403, "FORBIDDEN"),
     SlowUpload: (408, "TOO_LATE"),
 }
 # Reasons and texts of errors of the router, by status.

@@ -16,7 +16,7 @@ _REFERENCE = "#/components/schemas/{model}"
 _MEANINGS = {
     400: "The request is not valid; `field` names the member.",
     401: "A token is missing or not accepted.",
-    403: "The request comes from another site, or names an unknown host.",
+    403: "The request comes from another site, names an unknown host, or is turned off by the operator.",
     404: "A model, layer, map, photo or file does not exist, or is no longer in memory.",
     408: "The request was sent too slowly.",
     413: "A photo or the request is over a limit.",

@@ -70,6 +70,7 @@ PhotoReference = Annotated[
 _ARGUMENTS: Mapping[str, str] = {
     "photo": "Photo to analyze.",
     "photos": "Photos to analyze, in order.",
+    "blake2b": "Hash of the photo's file, as in the records of `v1/top-k`.",
     "parts": "For each part name, one box per photo in photo pixels, in the order of the photos.",
     "models": "Models to compare, each NAME or NAME:VERSION.",
     "parameters": "Parameters of the analyzer, as described by its schema in `v1/analyzers`.",

@@ -7,8 +7,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from zfscope.errors import Unauthenticated
-from zfscope.page.errors import Forbidden
+from zfscope.errors import Forbidden, Unauthenticated
 from zfscope.page.sessions import Sessions
 
 # Paths below v1/ that need no token: the form that takes it.

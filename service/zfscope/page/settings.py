@@ -78,6 +78,10 @@ class PageSettings(BaseSettings):
     photo_s: PositiveFloat = Field(
         default=3600, description="Seconds after its last use that a photo is kept in memory."
     )
+    indexed_photos: bool = Field(
+        default=True,
+        description="Return the original files of photos that indexes record; off: people get crops only.",
+    )
     result_bytes: PositiveInt = Field(
         default=256 * _MIB,
         description="Maximum total size of pictures and tensors kept for their links, in bytes.",

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from zfscope.errors import NotFound
@@ -47,6 +48,15 @@ class Index:
             raise NotFound(message, field="map")
         kept = len(table) // maps
         return tuple(_record(row) for row in table.slice(map * kept, kept).to_pylist())
+
+    def records_of_file(self, blake2b: str) -> tuple[Record, ...]:
+        """Return one record of each photo whose file has this hash; several photos may have equal files."""
+        records: dict[str, Record] = {}
+        for table in self.records_by_layer.values():
+            rows = table.filter(pc.equal(table["blake2b"], blake2b)).to_pylist()
+            for record in map(_record, rows):
+                records.setdefault(record.path, record)
+        return tuple(records.values())
 
     def alive(self, layer: str) -> NDArray[np.int64]:
         """Return the number of photos in which each map has an activation above 0, shape (maps,).

@@ -23,12 +23,12 @@ from zfscope.scan.manifest import (
     model_identity,
 )
 from zfscope.scan.tables import PHOTOS
-from zfscope.store import Manifest, Model
+from zfscope.store import Manifest, Model, StoredModel
 from zfscope.store.integrity import INDEXES, read_regular_file, sha256
 from zfscope.validation import first_fault
 
 
-def open_index(model: Model, name: str, *, folder: Path | None = None) -> Index:
+def open_index(model: Model | StoredModel, name: str, *, folder: Path | None = None) -> Index:
     """Open an index of a model and verify every file.
 
     folder: folder of indexes; by default that of the model in its store. Raises NotFound if no index has
@@ -46,20 +46,38 @@ def open_index(model: Model, name: str, *, folder: Path | None = None) -> Index:
     return read_index(indexes / name, model.manifest)
 
 
-def indexes_folder(model: Model) -> Path:
+def indexes_folder(model: Model | StoredModel) -> Path:
     """Return the folder of a model's indexes.
 
     A separate folder of indexes may contain a subfolder per model, NAME/VERSION, like the store. Raises
     InputError for a model that is not from a store.
     """
     if model.indexes is not None:
-        subfolder = model.indexes / model.name / str(model.manifest.version)
+        subfolder = model.indexes / model.manifest.name / str(model.manifest.version)
         return subfolder if subfolder.is_dir() else model.indexes
     if model.folder is None:
         raise InputError(
             f"{model.manifest.title} is not from a store; give a folder for its indexes", field="out"
         )
     return model.folder / INDEXES
+
+
+def only_index(model: Model | StoredModel) -> str:
+    """Return the name of the only index of a model's weights; indexes of earlier epochs do not count.
+
+    Raises NotFound if there is none, and InputError, listing them, if there are several.
+    """
+    folder, identity = indexes_folder(model), model_identity(model.manifest)
+    existing = index_names(folder)
+    names = [name for name in existing if read_manifest(folder / name).origin.model == identity]
+    title = model.manifest.title
+    if not names:
+        others = f" of these weights (of other weights: {', '.join(existing)})" if existing else ""
+        message = f"{title} has no index{others}; build one from your photos with: zfscope index"
+        raise NotFound(message, field="index")
+    if len(names) > 1:
+        raise InputError(f"{title} has several indexes; name one of {', '.join(names)}", field="index")
+    return names[0]
 
 
 def index_names(folder: Path) -> list[str]:

@@ -10,7 +10,7 @@ import torch
 from zfscope.errors import RuntimeUnavailable
 from zfscope.runtimes import LoadedModel, Runtime, load_model
 from zfscope.server.store_watch import ModelKey, NewVersionLoader
-from zfscope.store import DamagedEntry, Manifest, Model, ModelStore
+from zfscope.store import DamagedEntry, Manifest, Model, ModelStore, StoredModel
 
 _log = structlog.get_logger("zfscope.server")
 
@@ -72,7 +72,11 @@ class ModelCache:
 
     def manifest(self, name: str, version: int | None) -> Manifest:
         """Read one manifest; arguments and errors are those of `get`."""
-        return self._store.manifest(*self._key(name, version))
+        return self.find(name, version).manifest
+
+    def find(self, name: str, version: int | None) -> StoredModel:
+        """Find a model without loading it; arguments and errors are those of `get`."""
+        return self._store.find(*self._resolve(name, version))
 
     def get_cached(self, name: str, version: int | None) -> LoadedModel | None:
         """Return a model as `get` does, or None if it is not in memory. Does not block."""

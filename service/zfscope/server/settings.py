@@ -167,6 +167,10 @@ class Settings(BaseSettings):
         default=DecodeLimits.pixels,
         description="Maximum pixels per image; JPEGs of up to 4 times as many are decoded at reduced scale.",
     )
+    indexed_photos: bool = Field(
+        default=True,
+        description="Return the original files of photos that indexes record; off: callers get crops only.",
+    )
     max_connections: PositiveInt | None = Field(
         default=None,
         le=2**31 - 1,

@@ -2,7 +2,7 @@
 
 from zfscope.store.manifest import Checkpoint, Label, Manifest, Provenance, RecordedAccuracy
 from zfscope.store.open import open_store
-from zfscope.store.store import Model, ModelStore
+from zfscope.store.store import Model, ModelStore, StoredModel
 from zfscope.store.survey import DamagedEntry
 from zfscope.store.weights import Weights
 from zfscope.store.write import write_manifest, write_model
@@ -16,6 +16,7 @@ __all__ = [
     "ModelStore",
     "Provenance",
     "RecordedAccuracy",
+    "StoredModel",
     "Weights",
     "open_store",
     "write_manifest",

@@ -104,6 +104,15 @@ class Model:
         return self.manifest.files[WEIGHTS]
 
 
+@dataclass(frozen=True)
+class StoredModel:
+    """A model of a store without its weights. folder, indexes: as in `Model`."""
+
+    manifest: Manifest
+    folder: Path
+    indexes: Path | None
+
+
 class ModelStore:
     """A folder of models, read from disk on every call.
 
@@ -176,7 +185,12 @@ class ModelStore:
 
     def manifest(self, name: str = "", version: int | None = None) -> Manifest:
         """Read a manifest; version None means the newest. Raises NotFound and DamagedModel."""
-        return _read_manifest(self.folder(name, version))
+        return self.find(name, version).manifest
+
+    def find(self, name: str = "", version: int | None = None) -> StoredModel:
+        """Find a model without reading its weights; arguments and errors are those of `manifest`."""
+        folder = self.folder(name, version)
+        return StoredModel(_read_manifest(folder), folder, self.indexes)
 
     def load(self, name: str = "", version: int | None = None) -> Model:
         """Load a model; version None means the newest.

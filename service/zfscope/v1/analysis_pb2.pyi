@@ -2052,12 +2052,15 @@ class TopKResponse(_message.Message):
     CONTROLS_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
     LAYER_FIELD_NUMBER: _builtins.int
+    INDEX_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Name of the model that answered."""
     version: _builtins.int
     """Version of that model."""
     layer: _builtins.str
     """Layer of the maps."""
+    index: _builtins.str
+    """Name of the index."""
     @_builtins.property
     def maps(self) -> _containers.RepeatedCompositeFieldContainer[Global___TopKMap]:
         """Maps in the order of `maps`, or strongest first."""
@@ -2102,10 +2105,11 @@ class TopKResponse(_message.Message):
         controls: _tensor_pb2.Tensor | None = ...,
         warnings: _abc.Iterable[_warning_pb2.Warning] | None = ...,
         layer: _builtins.str = ...,
+        index: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["controls", b"controls", "patches", b"patches", "picture", b"picture", "projections", b"projections"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["controls", b"controls", "layer", b"layer", "maps", b"maps", "model", b"model", "patches", b"patches", "picture", b"picture", "projections", b"projections", "version", b"version", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["controls", b"controls", "index", b"index", "layer", b"layer", "maps", b"maps", "model", b"model", "patches", b"patches", "picture", b"picture", "projections", b"projections", "version", b"version", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2259,6 +2263,7 @@ class TopKRecord(_message.Message):
     PATCH_FIELD_NUMBER: _builtins.int
     CONTROL_SSIM_FIELD_NUMBER: _builtins.int
     CONTROL_RANK_CORRELATION_FIELD_NUMBER: _builtins.int
+    BLAKE2B_FIELD_NUMBER: _builtins.int
     rank: _builtins.int
     """Rank of the photo, from 0, the strongest."""
     path: _builtins.str
@@ -2283,6 +2288,10 @@ class TopKRecord(_message.Message):
     """
     control_rank_correlation: _builtins.float
     """Spearman's rank correlation of the two, -1 to 1. Unset in the same cases as `control_ssim`."""
+    blake2b: _builtins.str
+    """Hash of the photo's file when it was indexed: 128 bits of BLAKE2b, as 32 hexadecimal digits.
+    GetIndexedPhoto returns the file.
+    """
     @_builtins.property
     def patch(self) -> _image_pb2.Box:
         """Receptive field of the unit in pixels of the photo, clipped to the photo. Unset in the same states as
@@ -2303,10 +2312,11 @@ class TopKRecord(_message.Message):
         patch: _image_pb2.Box | None = ...,
         control_ssim: _builtins.float | None = ...,
         control_rank_correlation: _builtins.float | None = ...,
+        blake2b: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_control_rank_correlation", b"_control_rank_correlation", "_control_ssim", b"_control_ssim", "_recomputed", b"_recomputed", "_x", b"_x", "_y", b"_y", "control_rank_correlation", b"control_rank_correlation", "control_ssim", b"control_ssim", "patch", b"patch", "recomputed", b"recomputed", "x", b"x", "y", b"y"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_control_rank_correlation", b"_control_rank_correlation", "_control_ssim", b"_control_ssim", "_recomputed", b"_recomputed", "_x", b"_x", "_y", b"_y", "control_rank_correlation", b"control_rank_correlation", "control_ssim", b"control_ssim", "label", b"label", "patch", b"patch", "path", b"path", "rank", b"rank", "recomputed", b"recomputed", "state", b"state", "value", b"value", "x", b"x", "y", b"y"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_control_rank_correlation", b"_control_rank_correlation", "_control_ssim", b"_control_ssim", "_recomputed", b"_recomputed", "_x", b"_x", "_y", b"_y", "blake2b", b"blake2b", "control_rank_correlation", b"control_rank_correlation", "control_ssim", b"control_ssim", "label", b"label", "patch", b"patch", "path", b"path", "rank", b"rank", "recomputed", b"recomputed", "state", b"state", "value", b"value", "x", b"x", "y", b"y"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__control_rank_correlation: _TypeAlias = _typing.Literal["control_rank_correlation"]  # noqa: Y015
     _WhichOneofArgType__control_rank_correlation: _TypeAlias = _typing.Literal["_control_rank_correlation", b"_control_rank_correlation"]  # noqa: Y015
@@ -2330,6 +2340,102 @@ class TopKRecord(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__y) -> _WhichOneofReturnType__y | None: ...
 
 Global___TopKRecord: _TypeAlias = TopKRecord  # noqa: Y015
+
+@_typing.final
+class GetIndexedPhotoRequest(_message.Message):
+    """A photo of an index, named by the hash of its file: no request names a path."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    INDEX_FIELD_NUMBER: _builtins.int
+    BLAKE2B_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
+    MAX_BYTES_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """The model's name. Empty means the service's default model."""
+    version: _builtins.int
+    """The model's version, 1 or more. Unset means the newest."""
+    index: _builtins.str
+    """Name of the index. Empty means the model's only index; if it has several, that is an error."""
+    blake2b: _builtins.str
+    """Hash of the photo, as in TopKRecord: 32 hexadecimal digits."""
+    offset: _builtins.int
+    """Number of bytes of the file to skip, from 0 to its size."""
+    max_bytes: _builtins.int
+    """Maximum number of bytes to return. 0 means the rest of the file. gRPC clients receive messages of up to 4 MiB
+    unless they are configured otherwise: with 4,000,000, they receive a photo of any size part by part.
+    """
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        version: _builtins.int | None = ...,
+        index: _builtins.str = ...,
+        blake2b: _builtins.str = ...,
+        offset: _builtins.int = ...,
+        max_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_version", b"_version", "version", b"version"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_version", b"_version", "blake2b", b"blake2b", "index", b"index", "max_bytes", b"max_bytes", "model", b"model", "offset", b"offset", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__version: _TypeAlias = _typing.Literal["version"]  # noqa: Y015
+    _WhichOneofArgType__version: _TypeAlias = _typing.Literal["_version", b"_version"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__version) -> _WhichOneofReturnType__version | None: ...
+
+Global___GetIndexedPhotoRequest: _TypeAlias = GetIndexedPhotoRequest  # noqa: Y015
+
+@_typing.final
+class GetIndexedPhotoResponse(_message.Message):
+    """The file of an indexed photo, or a part of it. The whole file was compared with the hash for each response."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    INDEX_FIELD_NUMBER: _builtins.int
+    BLAKE2B_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
+    LABEL_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """Name of the model that the index belongs to."""
+    version: _builtins.int
+    """Version of that model."""
+    index: _builtins.str
+    """Name of the index."""
+    blake2b: _builtins.str
+    """Hash of the whole file, as in the request."""
+    path: _builtins.str
+    """Path of the photo as recorded in the index: relative to the indexed data, or as in the list of photos."""
+    label: _builtins.str
+    """Class of the photo in the indexed data. Empty if it has none."""
+    size: _builtins.int
+    """Size of the whole file in bytes."""
+    data: _builtins.bytes
+    """Bytes of the file from `offset`."""
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        version: _builtins.int = ...,
+        index: _builtins.str = ...,
+        blake2b: _builtins.str = ...,
+        path: _builtins.str = ...,
+        label: _builtins.str = ...,
+        size: _builtins.int = ...,
+        data: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blake2b", b"blake2b", "data", b"data", "index", b"index", "label", b"label", "model", b"model", "path", b"path", "size", b"size", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetIndexedPhotoResponse: _TypeAlias = GetIndexedPhotoResponse  # noqa: Y015
 
 @_typing.final
 class EvolveRequest(_message.Message):

@@ -87,6 +87,11 @@ class AnalysisServiceStub:
                 request_serializer=zfscope_dot_v1_dot_analysis__pb2.EvolveRequest.SerializeToString,
                 response_deserializer=zfscope_dot_v1_dot_analysis__pb2.EvolveResponse.FromString,
                 _registered_method=True)
+        self.GetIndexedPhoto = channel.unary_unary(
+                '/zfscope.v1.AnalysisService/GetIndexedPhoto',
+                request_serializer=zfscope_dot_v1_dot_analysis__pb2.GetIndexedPhotoRequest.SerializeToString,
+                response_deserializer=zfscope_dot_v1_dot_analysis__pb2.GetIndexedPhotoResponse.FromString,
+                _registered_method=True)
 
 
 class AnalysisServiceServicer:
@@ -176,6 +181,16 @@ class AnalysisServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetIndexedPhoto(self, request, context):
+        """Returns the file of a photo that an index records, by the hash that TopK returned with it; whole, or in
+        parts for clients that receive small messages. NOT_FOUND if the index records no such photo, or if its file
+        is gone or has changed. PERMISSION_DENIED if the service does not return indexed photos (setting
+        indexed_photos).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AnalysisServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -228,6 +243,11 @@ def add_AnalysisServiceServicer_to_server(servicer, server):
                     servicer.Evolve,
                     request_deserializer=zfscope_dot_v1_dot_analysis__pb2.EvolveRequest.FromString,
                     response_serializer=zfscope_dot_v1_dot_analysis__pb2.EvolveResponse.SerializeToString,
+            ),
+            'GetIndexedPhoto': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetIndexedPhoto,
+                    request_deserializer=zfscope_dot_v1_dot_analysis__pb2.GetIndexedPhotoRequest.FromString,
+                    response_serializer=zfscope_dot_v1_dot_analysis__pb2.GetIndexedPhotoResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -503,6 +523,33 @@ class AnalysisService:
             '/zfscope.v1.AnalysisService/Evolve',
             zfscope_dot_v1_dot_analysis__pb2.EvolveRequest.SerializeToString,
             zfscope_dot_v1_dot_analysis__pb2.EvolveResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetIndexedPhoto(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/zfscope.v1.AnalysisService/GetIndexedPhoto',
+            zfscope_dot_v1_dot_analysis__pb2.GetIndexedPhotoRequest.SerializeToString,
+            zfscope_dot_v1_dot_analysis__pb2.GetIndexedPhotoResponse.FromString,
             options,
             channel_credentials,
             insecure,

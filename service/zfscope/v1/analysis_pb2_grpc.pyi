@@ -74,6 +74,12 @@ class AnalysisServiceStub:
     the maps settle, from indexes that `zfscope index --checkpoint` made. Analyze, as "evolve", also reports
     progress.
     """
+    GetIndexedPhoto: _grpc.UnaryUnaryMultiCallable[_analysis_pb2.GetIndexedPhotoRequest, _analysis_pb2.GetIndexedPhotoResponse]
+    """Returns the file of a photo that an index records, by the hash that TopK returned with it; whole, or in
+    parts for clients that receive small messages. NOT_FOUND if the index records no such photo, or if its file
+    is gone or has changed. PERMISSION_DENIED if the service does not return indexed photos (setting
+    indexed_photos).
+    """
 
 @_typing.type_check_only
 class AnalysisServiceAsyncStub(AnalysisServiceStub):
@@ -120,6 +126,12 @@ class AnalysisServiceAsyncStub(AnalysisServiceStub):
     """Returns the photo that activates feature maps most after each stored epoch of the training, and how fast
     the maps settle, from indexes that `zfscope index --checkpoint` made. Analyze, as "evolve", also reports
     progress.
+    """
+    GetIndexedPhoto: _aio.UnaryUnaryMultiCallable[_analysis_pb2.GetIndexedPhotoRequest, _analysis_pb2.GetIndexedPhotoResponse]  # type: ignore[assignment]
+    """Returns the file of a photo that an index records, by the hash that TopK returned with it; whole, or in
+    parts for clients that receive small messages. NOT_FOUND if the index records no such photo, or if its file
+    is gone or has changed. PERMISSION_DENIED if the service does not return indexed photos (setting
+    indexed_photos).
     """
 
 class AnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -224,6 +236,18 @@ class AnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
         """Returns the photo that activates feature maps most after each stored epoch of the training, and how fast
         the maps settle, from indexes that `zfscope index --checkpoint` made. Analyze, as "evolve", also reports
         progress.
+        """
+
+    @_abc_1.abstractmethod
+    def GetIndexedPhoto(
+        self,
+        request: _analysis_pb2.GetIndexedPhotoRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_analysis_pb2.GetIndexedPhotoResponse, _abc.Awaitable[_analysis_pb2.GetIndexedPhotoResponse]]:
+        """Returns the file of a photo that an index records, by the hash that TopK returned with it; whole, or in
+        parts for clients that receive small messages. NOT_FOUND if the index records no such photo, or if its file
+        is gone or has changed. PERMISSION_DENIED if the service does not return indexed photos (setting
+        indexed_photos).
         """
 
 def add_AnalysisServiceServicer_to_server(servicer: AnalysisServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -15,6 +15,7 @@ HTTP_STATUSES: Mapping[str, int] = {
     "TOO_MUCH_WORK": 429,
     "BUSY": 429,
     "UNAUTHENTICATED": 401,
+    "FORBIDDEN": 403,
     "CANCELLED": 499,
     "TOO_LATE": 504,
     "RUNTIME_UNAVAILABLE": 503,

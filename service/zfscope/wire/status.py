@@ -49,6 +49,7 @@ ERROR_STATUSES: Mapping[type[ZfscopeError], ErrorStatus] = {
     errors.TooMuchWork: ErrorStatus(grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MUCH_WORK"),
     errors.Busy: ErrorStatus(grpc.StatusCode.RESOURCE_EXHAUSTED, "BUSY", retry_s=1),
     errors.Unauthenticated: ErrorStatus(grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED"),
+    errors.Forbidden: ErrorStatus(grpc.StatusCode.PERMISSION_DENIED, "FORBIDDEN"),
     errors.Cancelled: ErrorStatus(grpc.StatusCode.CANCELLED, "CANCELLED"),
     errors.TooLate: ErrorStatus(grpc.StatusCode.DEADLINE_EXCEEDED, "TOO_LATE"),
     errors.RuntimeUnavailable: ErrorStatus(grpc.StatusCode.UNAVAILABLE, "RUNTIME_UNAVAILABLE", retry_s=1),

@@ -108,7 +108,8 @@ def test_pages_show_every_map_once_strongest_first(ready: Context) -> None:
 def test_a_dead_map_is_marked_and_has_no_views(ready: Context) -> None:
     result = analyze(ready, layer="relu5", maps=[0, DEAD])
     alive, dead = result.tables["maps"].records()
-    assert (alive["dead"], dead) == (0, {"map": DEAD, "alive": 0, "images": 20, "dead": 1})
+    expected = {"map": DEAD, "alive": 0, "images": 20, "dead": 1, "index": "photos"}
+    assert (alive["dead"], dead) == (0, expected)
     assert alive["alive"] > 0
     assert [row["state"] for row in records(result)[9:]] == ["silent"] * 9
     assert (result.tensors["states"][1] == SILENT).all()

@@ -53,7 +53,7 @@ def add_photo_routes(app: FastAPI, state: PageState) -> None:
         data = await _photo_of(state, request)
         photo = await state.decoding.run(lambda: check_photo(data))
         state.photos.add(photo)
-        return JSONResponse(_info(photo))
+        return JSONResponse(photo_info(photo))
 
     @app.get(
         "/v1/photos/{photo}",
@@ -138,7 +138,8 @@ async def _photo_of(state: PageState, request: Request) -> bytes:
     return data
 
 
-def _info(photo: StoredPhoto) -> dict[str, str | int]:
+def photo_info(photo: StoredPhoto) -> dict[str, str | int]:
+    """Return the description of a photo in memory."""
     return PhotoInfo(
         photo=photo.hash, width=photo.width, height=photo.height, bytes=len(photo.data)
     ).model_dump()

@@ -10,9 +10,11 @@ from google.protobuf.message import Message
 from zfscope.analysis.call import Partial
 from zfscope.analysis.call import analyze as run_analysis
 from zfscope.analysis.description import analyzer_info
+from zfscope.analysis.indexed_photo import indexed_photo
 from zfscope.analysis.progress import PartialResults, ProgressMeter
 from zfscope.answers import TYPED
 from zfscope.answers.analysis import TypedAnalysis
+from zfscope.errors import Forbidden, InputError
 from zfscope.server.backend import Backend
 from zfscope.server.deadline import CallCancellation
 from zfscope.server.interceptors import Context
@@ -35,6 +37,11 @@ class AnalysisService(AnalysisServiceServicer):
         self, request: pb.ListAnalyzersRequest, context: Context
     ) -> pb.ListAnalyzersResponse:
         return await self._backend.readers.run(partial(list_analyzers, self._backend, request))
+
+    async def GetIndexedPhoto(
+        self, request: pb.GetIndexedPhotoRequest, context: Context
+    ) -> pb.GetIndexedPhotoResponse:
+        return await self._backend.readers.run(partial(get_indexed_photo, self._backend, request))
 
     async def Analyze(
         self, request: pb.AnalyzeRequest, context: Context
@@ -71,6 +78,27 @@ def list_analyzers(backend: Backend, request: pb.ListAnalyzersRequest) -> pb.Lis
     model = backend.models.get(request.model, version_of(request)).model
     described = [analyzer_info(registered, model) for registered in backend.registry.values()]
     return to_message(pb.ListAnalyzersResponse, {"analyzers": described})
+
+
+def get_indexed_photo(backend: Backend, request: pb.GetIndexedPhotoRequest) -> pb.GetIndexedPhotoResponse:
+    """Handle a GetIndexedPhoto call. Blocks.
+
+    The file is read and verified for each part of it, so that no call depends on another.
+    """
+    if not backend.settings.indexed_photos:
+        raise Forbidden(
+            "this service does not return the files of indexed photos; its operator can turn the setting "
+            "indexed_photos on"
+        )
+    if request.max_bytes < 0:
+        raise InputError(f"max_bytes is {request.max_bytes}; allowed: 0 and more", field="max_bytes")
+    model = backend.models.find(request.model, version_of(request))
+    photo = indexed_photo(model, request.index, request.blake2b, backend.image_limits)
+    size, offset = len(photo.data), request.offset
+    if not 0 <= offset <= size:
+        raise InputError(f"offset is {offset}; allowed: 0 to {size}, the size of the file", field="offset")
+    part = photo.data[offset : offset + (request.max_bytes or size)]
+    return to_message(pb.GetIndexedPhotoResponse, {**vars(photo), "data": part, "size": size})
 
 
 def analyze(
