@@ -1,0 +1,1 @@
+"""Drawings of the documentation, made from the engine's own numbers."""

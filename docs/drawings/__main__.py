@@ -1,0 +1,17 @@
+"""Writes the drawings of the documentation: `python -m docs.drawings`."""
+
+from docs.drawings.files import FOLDER, files
+
+
+def main() -> None:
+    """Write all drawings, and delete those that no code makes any more."""
+    made = files()
+    for path in FOLDER.glob("*.svg"):
+        if path.name not in made:
+            path.unlink()
+    for name, text in made.items():
+        (FOLDER / name).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
