@@ -182,7 +182,7 @@ def test_the_page_repeats_requests_over_the_limit_of_connections(
         each.close()
     expect(tab.locator(".class")).to_have_count(4)
     expect(tab.locator(".grid.nine img")).to_have_count(9)
-    complete = "[...document.images].every((image) => image.complete && image.naturalWidth > 0)"
+    complete = "[...document.querySelectorAll('img[src]')].every((image) => image.naturalWidth > 0)"
     wait_until(tab, lambda: tab.evaluate(complete))
     expect(tab.locator("#notices p")).to_have_count(0)
 
