@@ -20,12 +20,24 @@ def photo_notices(
     They are, under the rule `deconvnet`, if the backward pass reads nothing from the trace below the layer:
     no switches, gates or gradients. Without rectifiers, as in the first layer, all rules agree: no warning.
     """
+    return _photo_notices(spec, layer, rule, normalisation, remedy="use the rule", field="rule")
+
+
+def deconvnet_notices(spec: NetworkSpec, layer: str) -> tuple[Notice, ...]:
+    """Return the warning of `photo_notices` for an analysis that always projects by the rule `deconvnet`."""
+    remedy = "see them with the analyzer project and its rule"
+    return _photo_notices(spec, layer, "deconvnet", "skip", remedy=remedy, field="layer")
+
+
+def _photo_notices(
+    spec: NetworkSpec, layer: str, rule: Rule, normalisation: Normalisation, *, remedy: str, field: str
+) -> tuple[Notice, ...]:
     below = [each for each in spec.needed_for([layer]) if each.name != layer]
     rectified = any(each.rectifies for each in below)
     if rule != "deconvnet" or not rectified or any(reads_trace(each, normalisation) for each in below):
         return ()
     message = (
         f"there is no max pooling below layer '{layer}', so that the rule deconvnet projects a unit to the "
-        "same pattern for every photo; use the rule guided or gradient"
+        f"same pattern for every photo; {remedy} guided or gradient"
     )
-    return (Notice("photo-independent", message, "rule"),)
+    return (Notice("photo-independent", message, field),)

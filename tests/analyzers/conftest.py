@@ -130,12 +130,14 @@ def cancelled_context(context: Context) -> Context:
     return replace(context, check_cancelled=cancel)
 
 
-def write_checkpoint(path: Path, seed: int, *, dead: int | None = None, noise: float = 0) -> Path:
+def write_checkpoint(
+    path: Path, seed: int, *, dead: int | None = None, noise: float = 0, spec: NetworkSpec = SPEC
+) -> Path:
     """Write the convolutional layers of a network with random weights, like a checkpoint of training.
 
     dead: a map of conv5 that is never active. noise: standard deviation of noise added to the weights.
     """
-    network = build(SPEC, generator=torch.Generator().manual_seed(seed)).requires_grad_(False)
+    network = build(spec, generator=torch.Generator().manual_seed(seed)).requires_grad_(False)
     if dead is not None:
         network.filters["conv5"].bias[dead] = -100
     noise_generator = torch.Generator().manual_seed(5)

@@ -66,8 +66,8 @@ def test_one_command_builds_the_indexes_and_the_pages(
         "top": 4,
         "epochs": [1],
         "layers": {
-            "conv1": {"maps": 6, "dead": 0, "marked": 0},
-            "fc6": {"maps": 4, "dead": answer["layers"]["fc6"]["dead"], "marked": 0},
+            "conv1": {"maps": 6, "dead": 0, "marked": 0, "warnings": []},
+            "fc6": {"maps": 4, "dead": answer["layers"]["fc6"]["dead"], "marked": 0, "warnings": []},
         },
         "images": 6,
         "skipped": 0,

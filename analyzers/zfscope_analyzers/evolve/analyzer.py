@@ -7,7 +7,8 @@ from zfscope.store import Model
 from zfscope_analyzers.evolve.evolution import MapEpoch, MapEvolution, measure_evolution
 from zfscope_analyzers.evolve.figure import draw_evolution
 from zfscope_analyzers.evolve.timeline import EvolveParams, load_timeline
-from zfscope_analyzers.top_k.inspect import view_shape, view_tensors
+from zfscope_analyzers.rules import deconvnet_notices
+from zfscope_analyzers.top_k.inspect import inspection_notices, view_shape, view_tensors
 
 _COLUMNS = (
     *("layer", "map", "epoch", "path", "class", "value", "recomputed"),
@@ -63,7 +64,10 @@ class Evolve:
             pictures=(draw_evolution(evolution),) if context.pictures else (),
             tables=_tables(evolution),
             warnings=merge_notices(
-                notice for each in evolution.inspections.values() for notice in each.warnings
+                (
+                    *deconvnet_notices(context.model.spec, timeline.layer),
+                    *inspection_notices(evolution.inspections),
+                )
             ),
         )
 

@@ -16,6 +16,7 @@ from zfscope_analyzers.occlude.figure import draw_figure, draw_partial
 from zfscope_analyzers.occlude.passes import OcclusionScores, is_lowered, likeliest_classes, value_floor
 from zfscope_analyzers.occlude.setup import OcclusionRun, WatchedProjection, class_values, project_watched
 from zfscope_analyzers.occlude.windows import average_over_windows, likeliest_map, resample_to_photo
+from zfscope_analyzers.rules import deconvnet_notices
 
 # Number of most likely classes before and after the occlusion that are compared.
 _COMPARED = 5
@@ -45,11 +46,12 @@ def complete_result(run: OcclusionRun, scores: OcclusionScores) -> Analysis:
     context, values = run.context, _class_values(run, scores)
     tensors: Tensors = {}
     pictures: tuple[Picture, ...] = ()
-    similarity = _NO_SIMILARITY
+    similarity, notices = _NO_SIMILARITY, [notice for window in run.windows for notice in window.warnings]
     if context.tensors or context.pictures:
         tensors = _window_tensors(run, scores, values)
     if context.tensors or context.pictures or run.params.control:
         watched = project_watched(run)
+        notices += deconvnet_notices(run.model.spec, run.params.layer)
         tensors, similarity = tensors | _projection_tensors(watched), watched.similarity
         if context.pictures:
             pictures = _pictures(run, scores, tensors, watched)
@@ -66,8 +68,8 @@ def complete_result(run: OcclusionRun, scores: OcclusionScores) -> Analysis:
     }
     if len(run.windows) == 1:
         tables["changes"] = _change_table(run, scores)
-    warnings = merge_notices(notice for window in run.windows for notice in window.warnings)
-    return Analysis(tensors, pictures, {"windows": float(len(run.windows))}, tables, warnings)
+    numbers = {"windows": float(len(run.windows))}
+    return Analysis(tensors, pictures, numbers, tables, merge_notices(notices))
 
 
 _NO_SIMILARITY = Similarity(None, None)

@@ -11,8 +11,16 @@ from zfscope.analysis.contract import Analysis, Context, Table
 from zfscope.records import Record, RecordState
 from zfscope.results import Cell, merge_notices
 from zfscope.store import Model
+from zfscope_analyzers.rules import deconvnet_notices
 from zfscope_analyzers.top_k.figure import draw_page
-from zfscope_analyzers.top_k.inspect import Inspection, MapRank, inspect_records, view_shape, view_tensors
+from zfscope_analyzers.top_k.inspect import (
+    Inspection,
+    MapRank,
+    inspect_records,
+    inspection_notices,
+    view_shape,
+    view_tensors,
+)
 from zfscope_analyzers.top_k.page import Page, TopKParams, load_page
 from zfscope_analyzers.top_k.statistics import statistics_tables
 
@@ -89,7 +97,9 @@ class TopKAnalyzer:
             tensors=_tensors(context.model, page, inspections, params) if context.tensors else {},
             pictures=partial_result(all_indices).pictures if context.pictures else (),
             tables=_tables(context.model, page, inspections) | statistics,
-            warnings=merge_notices(notice for each in inspections.values() for notice in each.warnings),
+            warnings=merge_notices(
+                (*deconvnet_notices(context.model.spec, page.layer), *inspection_notices(inspections))
+            ),
         )
 
 

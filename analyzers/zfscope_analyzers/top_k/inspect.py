@@ -200,6 +200,11 @@ def _view(
     )
 
 
+def inspection_notices(inspections: Mapping[PositionT, Inspection]) -> Iterator[Notice]:
+    """Yield the warnings about the photos of all inspections."""
+    return (notice for each in inspections.values() for notice in each.warnings)
+
+
 def view_shape(network: Network, layer: str) -> tuple[int, int, int]:
     """Return the shape of the projections of a layer, cropped to its frame: (C, size, size)."""
     size = unit_frame(network, layer).size

@@ -8,7 +8,7 @@ import torch
 
 from zfscope.engine.cpu.threads import single_core_pool
 from zfscope.errors import Cancelled
-from zfscope.gallery.facts import Gallery, LayerSummary, MapFact, UnfinishedGallery
+from zfscope.gallery.facts import BatchFacts, Gallery, LayerSummary, MapFact, UnfinishedGallery
 from zfscope.gallery.folder import GalleryFolder, open_gallery_folder
 from zfscope.gallery.inspect import Analyze, inspect_batch
 from zfscope.gallery.pages import picture_files, render_pages
@@ -40,7 +40,7 @@ def build_gallery(
         folder.start(UnfinishedGallery(identity=plan.identity, layers=layers))
         _inspect_batches(plan, analyze, folder, progress)
         facts = _stored_facts(plan, folder)
-        gallery = _describe_gallery(plan, facts, title)
+        gallery = _describe_gallery(plan, facts, _stored_warnings(plan, folder), title)
         written = set(picture_files(plan, facts))
         for name, data in render_pages(plan, gallery, facts):
             folder.write(name, data)
@@ -54,7 +54,7 @@ def _inspect_batches(
 ) -> None:
     """Inspect all batches that have no stored facts, in parallel on one core each."""
     batches = plan.batches
-    pending = [batch for batch in batches if not _stored_maps(folder, batch)]
+    pending = [batch for batch in batches if not _stored_batch(folder, batch).maps]
     total = sum(len(batch.maps) for batch in batches)
     progress = _MapProgress(total - sum(len(batch.maps) for batch in pending), total, callback)
     progress.report()
@@ -104,11 +104,12 @@ class _MapProgress:
         self._callback(self._resumed + sum(list(self._done.values())), self._total)
 
 
-def _stored_maps(folder: GalleryFolder, batch: MapBatch) -> Sequence[MapFact]:
+def _stored_batch(folder: GalleryFolder, batch: MapBatch) -> BatchFacts:
     """Return the stored facts of a batch; empty if it has not been inspected."""
     stored = folder.read_batch(_batch_name(batch))
-    maps = stored.maps if stored else ()
-    return maps if tuple(fact.map for fact in maps) == batch.maps else ()
+    if stored and tuple(fact.map for fact in stored.maps) == batch.maps:
+        return stored
+    return BatchFacts(maps=())
 
 
 def _batch_name(batch: MapBatch) -> str:
@@ -119,11 +120,24 @@ def _stored_facts(plan: GalleryPlan, folder: GalleryFolder) -> Mapping[str, Sequ
     """Return the stored facts of all maps, by layer."""
     facts: dict[str, list[MapFact]] = {layer.name: [] for layer in plan.layers}
     for batch in plan.batches:
-        facts[batch.layer.name].extend(_stored_maps(folder, batch))
+        facts[batch.layer.name].extend(_stored_batch(folder, batch).maps)
     return facts
 
 
-def _describe_gallery(plan: GalleryPlan, facts: Mapping[str, Sequence[MapFact]], title: str) -> Gallery:
+def _stored_warnings(plan: GalleryPlan, folder: GalleryFolder) -> Mapping[str, tuple[str, ...]]:
+    """Return the warnings about each layer, without duplicates."""
+    warnings: dict[str, dict[str, None]] = {layer.name: {} for layer in plan.layers}
+    for batch in plan.batches:
+        warnings[batch.layer.name] |= dict.fromkeys(_stored_batch(folder, batch).warnings)
+    return {name: tuple(messages) for name, messages in warnings.items()}
+
+
+def _describe_gallery(
+    plan: GalleryPlan,
+    facts: Mapping[str, Sequence[MapFact]],
+    warnings: Mapping[str, tuple[str, ...]],
+    title: str,
+) -> Gallery:
     return Gallery(
         title=title or f"Feature maps of {plan.model.name} on '{plan.index.name}'",
         model=plan.model.name,
@@ -133,11 +147,14 @@ def _describe_gallery(plan: GalleryPlan, facts: Mapping[str, Sequence[MapFact]],
         photos=plan.index.manifest.images,
         top=plan.top,
         epochs=plan.epochs,
-        layers={name: _summarise(maps) for name, maps in facts.items()},
+        layers={name: _summarise(maps, warnings[name]) for name, maps in facts.items()},
     )
 
 
-def _summarise(maps: Sequence[MapFact]) -> LayerSummary:
+def _summarise(maps: Sequence[MapFact], warnings: tuple[str, ...]) -> LayerSummary:
     return LayerSummary(
-        maps=len(maps), dead=sum(fact.dead for fact in maps), marked=sum(fact.marked > 0 for fact in maps)
+        maps=len(maps),
+        dead=sum(fact.dead for fact in maps),
+        marked=sum(fact.marked > 0 for fact in maps),
+        warnings=warnings,
     )

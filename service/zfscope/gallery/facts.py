@@ -77,17 +77,22 @@ class MapFact(_Fact):
 
 
 class BatchFacts(_Fact):
-    """Facts of the maps of a batch."""
+    """Facts of the maps of a batch. warnings: messages of the analyses."""
 
     maps: tuple[MapFact, ...]
+    warnings: tuple[str, ...] = ()
 
 
 class LayerSummary(_Fact):
-    """Number of maps of a layer in the gallery, of dead maps, and of maps with records that do not match."""
+    """Number of maps of a layer in the gallery, of dead maps, and of maps with records that do not match.
+
+    warnings: messages about the photos and projections of the layer.
+    """
 
     maps: int
     dead: int
     marked: int
+    warnings: tuple[str, ...] = ()
 
 
 class Gallery(_Fact):

@@ -75,7 +75,9 @@ def inspect_batch(
         pictures |= _draw_records(index, final.tiles(position), layer.frame.size)
         if evolution:
             pictures |= _draw_evolution(index, evolution.tiles(position), layer.frame.size)
-    return BatchFacts(maps=tuple(_map_facts(final, evolution))), pictures
+    notices = (*final.analysis.warnings, *(evolution.analysis.warnings if evolution else ()))
+    warnings = tuple(dict.fromkeys(notice.message for notice in notices))
+    return BatchFacts(maps=tuple(_map_facts(final, evolution)), warnings=warnings), pictures
 
 
 @dataclass(frozen=True, eq=False)
