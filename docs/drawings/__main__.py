@@ -1,6 +1,7 @@
 """Writes the drawings of the documentation: `python -m docs.drawings`."""
 
 from docs.drawings.files import FOLDER, files
+from docs.drawings.rectification import picture
 
 
 def main() -> None:
@@ -11,6 +12,7 @@ def main() -> None:
             path.unlink()
     for name, text in made.items():
         (FOLDER / name).write_text(text, encoding="utf-8")
+    picture().save(FOLDER / "rectification.jpg", quality=90)
 
 
 if __name__ == "__main__":
