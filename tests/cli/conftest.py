@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sysconfig
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,13 @@ SPEC = NetworkSpec(
 
 
 def write_tiny(
-    store: Path, version: int, name: str = "tiny", network: NetworkSpec = SPEC, **files: Any
+    store: Path,
+    version: int,
+    name: str = "tiny",
+    network: NetworkSpec = SPEC,
+    *,
+    ids: Sequence[str] = tuple(f"n{number}" for number in range(len(LABELS))),
+    **files: Any,
 ) -> Path:
     manifest = Manifest(
         name=name,
@@ -57,7 +63,7 @@ def write_tiny(
         summary="Random weights",
         network=network,
         preprocessing=Preprocessing(short_side=36, centre=36, crop=32, std=(50, 50, 50)),
-        labels=tuple(Label(id=f"n{number}", name=name) for number, name in enumerate(LABELS)),
+        labels=tuple(Label(id=label, name=name) for label, name in zip(ids, LABELS, strict=True)),
         accuracy=RecordedAccuracy(top1=50, top5=100, images=4, data="four photos") if version > 1 else None,
         provenance=Provenance(source="made up in a test"),
     )

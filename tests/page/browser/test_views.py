@@ -2,23 +2,19 @@
 
 import io
 import json
-import shlex
 import time
 import zipfile
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from playwright.sync_api import Page, Route, expect
-from typer.testing import CliRunner
 
 from tests.page.browser.conftest import Open, choose, picture, place, wait_until
 from tests.support.held_analyzer import HeldAnalyzer
 from tests.support.page_server import running_page
 from zfscope.analysis.registry import RegisteredAnalyzer, Registry
-from zfscope.cli.app import app
 from zfscope.local import LocalClient
 
 
@@ -260,38 +256,3 @@ def test_a_view_is_saved_as_an_archive(tab: Page, local: LocalClient, photo: byt
     assert np.array_equal(tensor, expected.projections[0].tensor)  # type: ignore[arg-type]
     assert expected.projections[0].picture
     assert archive.read(f"{folder}/{result['projections'][0]['picture']['file']}").startswith(b"\x89PNG")
-
-
-def test_the_calls_of_a_view_run_as_python_and_as_commands(
-    tab: Page,
-    store: Path,
-    photo: bytes,
-    local: LocalClient,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    tab.click("#photo-view >> text=Box")
-    tab.focus("#photo-view .stage")
-    tab.keyboard.press("ArrowRight")
-    expect(tab.locator(".class.changed").first).to_be_visible()
-    tab.click("text=Copy as")
-    texts = {}
-    for language in ("Python", "Command line", "grpcurl", "curl"):
-        tab.click(f"dialog >> button:text-is('{language}')")
-        texts[language] = tab.locator("dialog pre").inner_text()
-    (tmp_path / "photo.jpg").write_bytes(photo)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("ZFSCOPE_STORE", str(store))
-    names: dict[str, Any] = {}
-    exec(texts["Python"], names)
-    expected = local.project(photo, layer="conv5", pictures=False).projections
-    assert [each.map for each in names["project"].projections] == [each.map for each in expected]
-    assert names["occlude"].windows == 1
-    commands = texts["Command line"].splitlines()
-    assert (
-        len(commands) == texts["grpcurl"].count("grpcurl -plaintext") == texts["curl"].count("curl -F") == 4
-    )
-    for command in commands:
-        ran = CliRunner().invoke(app, [*shlex.split(command)[1:], "--json"])
-        assert ran.exit_code == 0, ran.output
-        assert json.loads(ran.stdout)["model"] == "tiny"

@@ -1,31 +1,34 @@
-// The calls behind a view as text: Python, command line, grpcurl and curl.
+// The calls behind a view as text: Python, command line, grpcurl and curl. photos: names of files, by hash.
 
 const METHODS = {
   classify: "classify", project: "project", occlude: "occlude", activations: "activations", "top-k": "top_k", evolve: "evolve",
 };
 
-/** Return the members of a call: model, version, number of photos, and parameters. */
-function parts([path, body]) {
+/** Return the members of a call: model, version, files of photos, and parameters. */
+function parts([path, body], names) {
   const { model, version, photo, photos, parameters, pictures, tensors, ...options } = body;
   return {
     path, name: path.replace(/^analyze\//, ""), model, version,
-    files: photos ? photos.map((_, index) => (photos.length > 1 ? `photo${index + 1}.jpg` : "photo.jpg")) : photo ? ["photo.jpg"] : [],
+    files: (photos || (photo ? [photo] : [])).map((hash) => names.get(hash)),
     options: Object.fromEntries(Object.entries({ ...options, ...parameters }).filter(([, value]) => value !== undefined && value !== "")),
   };
 }
 
 /** Return Python code that makes the calls. */
-export function asPython(calls, server) {
-  const lines = calls.map(pythonCall);
-  const used = ["Box", "Unit"].filter((name) => lines.some((line) => line.includes(`${name}(`)));
-  const client = server ? `Client("HOST:PORT")` : "LocalClient()";
-  return `from zfscope import ${[...used, server ? "Client" : "LocalClient"].sort().join(", ")}\n\nclient = ${client}\n${lines.join("\n")}\n`;
+export function asPython(calls, photos) {
+  const used = new Map();
+  const lines = calls.map((call) => {
+    const name = parts(call, photos).name.replace(/\W/g, "_");
+    used.set(name, (used.get(name) || 0) + 1);
+    return pythonCall(call, photos, used.get(name) > 1 ? `${name}_${used.get(name)}` : name);
+  });
+  const classes = ["Box", "LocalClient", "Unit"].filter((name) => name === "LocalClient" || lines.some((line) => line.includes(`${name}(`)));
+  return `from zfscope import ${classes.join(", ")}\n\nclient = LocalClient()\n${lines.join("\n")}\n`;
 }
 
-function pythonCall(call) {
-  const { path, name, model, version, files, options } = parts(call);
+function pythonCall(call, photos, variable) {
+  const { path, name, model, version, files, options } = parts(call, photos);
   const own = Object.entries(options);
-  const variable = name.replace(/\W/g, "_");
   const first = files.map((file) => JSON.stringify(file));
   const about = [`model=${JSON.stringify(model)}`, `version=${version}`];
   if (path.startsWith("analyze/")) {
@@ -52,11 +55,11 @@ function python(value) {
 }
 
 /** Return commands that make the calls. */
-export function asCommands(calls, server) {
+export function asCommands(calls, photos) {
   return calls.map((call) => {
-    const { name, model, version, files, options } = parts(call);
+    const { name, model, version, files, options } = parts(call, photos);
     const command = name === "classify" ? ["zfscope classify"] : [`zfscope analyze ${name}`];
-    return [...command, ...files, ...Object.entries(options).flatMap(option), "--model", quoted(model), `--version ${version}`, ...(server ? ["--server HOST:PORT"] : [])].join(" ");
+    return [...command, ...files, ...Object.entries(options).flatMap(option), "--model", quoted(model), `--version ${version}`].join(" ");
   }).join("\n");
 }
 
@@ -67,29 +70,31 @@ function option([key, value]) {
   return [`${flag} ${quoted(typeof value === "object" ? JSON.stringify(value) : String(value))}`];
 }
 
-const quoted = (text) => (/^[\w.:/#-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
+const quoted = (text) => (/^[\w.:/-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
 
 /** Return calls of grpcurl. */
-export function asGrpcurl(calls) {
+export function asGrpcurl(calls, photos) {
   return calls.map((call) => {
-    const { name, model, version, files, options } = parts(call);
+    const { name, model, version, files, options } = parts(call, photos);
     const images = files.map((file) => `{"encoded": "$(base64 -w0 ${file})"}`);
-    const about = `"model": ${JSON.stringify(model)}, "version": ${version}`;
+    const about = `"model": ${here(model)}, "version": ${version}`;
     const [method, message] = name === "classify"
       ? ["ClassificationService/Classify", `{${about}, "image": ${images[0]}, "top": ${options.top || 5}}`]
-      : ["AnalysisService/Analyze", `{${about}, "analyzer": ${JSON.stringify(name)}, "images": [${images.join(", ")}], "parameters": ${here(options)}}`];
+      : ["AnalysisService/Analyze", `{${about}, "analyzer": ${here(name)}, "images": [${images.join(", ")}], "parameters": ${here(options)}}`];
     return `grpcurl -plaintext -d @ HOST:PORT zfscope.v1.${method} <<END\n${message}\nEND`;
   }).join("\n\n");
 }
 
-/** Return calls of curl to this page's service. */
-export function asCurl(calls, page) {
+/** Return calls of curl to this page's service. token: whether it requires one. */
+export function asCurl(calls, photos, page, token) {
+  const header = token ? ['-H "Authorization: Bearer $TOKEN"'] : [];
   return calls.map((call) => {
-    const { path, model, version, files, options } = parts(call);
+    const { path, model, version, files, options } = parts(call, photos);
     const body = path.startsWith("analyze/") ? { model, version, parameters: options } : { model, version, ...options };
     const part = files.length > 1 || path.startsWith("analyze/") ? "photos" : "photo";
     const forms = files.map((file) => `-F ${part}=@${file}`);
-    return `curl ${[...forms, `-F parameters=${quoted(JSON.stringify(body))}`].join(" ")} ${quoted(new URL(`v1/${path}`, page).href)}`;
+    // -F would read a semicolon in the parameters as the start of a type.
+    return `curl ${[...header, ...forms, `--form-string parameters=${quoted(JSON.stringify(body))}`].join(" ")} ${quoted(new URL(`v1/${path}`, page).href)}`;
   }).join("\n");
 }
 

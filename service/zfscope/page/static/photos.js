@@ -49,6 +49,17 @@ export async function openSample(name) {
   return upload(await (await call(listed.url)).blob(), { name, sample: name });
 }
 
+/** Return file names for the photos of calls, by hash: `photo.png`, or `photo1.png` and so on if there are several. */
+export function fileNames(calls) {
+  const hashes = new Set(calls.flatMap(([, { photo, photos = [] }]) => [photo, ...photos]).filter(Boolean));
+  return new Map([...hashes].map((hash, index) => [hash, `photo${hashes.size > 1 ? index + 1 : ""}${suffix(known.get(hash))}`]));
+}
+
+function suffix(photo) {
+  const given = /\.\w{2,5}$/.exec(photo?.name || "");
+  return given ? given[0] : { "image/jpeg": ".jpg", "image/png": ".png" }[photo?.blob.type] || "";
+}
+
 /** Upload again the photos of a request whose service lost them; return whether there was one. */
 export async function restore(body) {
   const lost = [...known.values()].filter((photo) => body.includes(photo.hash));

@@ -4,6 +4,7 @@ import { analyze, call, post } from "./api.js";
 import { asCommands, asCurl, asGrpcurl, asPython } from "./copy.js";
 import { find, h, switcher } from "./dom.js";
 import { notify, notifyError, dismiss } from "./notices.js";
+import { fileNames, open } from "./photos.js";
 import { subject } from "./subject.js";
 import { zip } from "./zip.js";
 
@@ -14,8 +15,9 @@ export async function saveArchive(view, button) {
   button.disabled = true;
   notify("take", "Collecting pictures and tensors…", "note");
   try {
-    const files = [["address.txt", encode(`${location.href}\n`)], ["calls.sh", encode(`${asCommands(calls)}\n`)], ["calls.py", encode(asPython(calls))]];
-    if (subject.photo) files.push([`photo${suffix(subject.photo)}`, await bytesOf(subject.photo.blob)]);
+    const photos = fileNames(calls);
+    const files = [["address.txt", encode(`${location.href}\n`)], ["calls.sh", encode(`${asCommands(calls, photos)}\n`)], ["calls.py", encode(asPython(calls, photos))]];
+    for (const [hash, name] of photos) files.push([name, await bytesOf((await open(hash)).blob)]);
     for (const [index, [path, body]] of calls.entries()) files.push(...(await collect(path, body, `${index + 1}-${path.replace("/", "-")}`)));
     download(zip(files), `${view.title().replace(/\W+/g, "-").replace(/^-|-$/g, "") || "zfscope"}.zip`);
     dismiss("take");
@@ -56,7 +58,6 @@ function rewrite(value, path, links) {
 
 const encode = (text) => new TextEncoder().encode(text);
 const bytesOf = async (blob) => new Uint8Array(await blob.arrayBuffer());
-const suffix = (photo) => /\.\w{2,5}$/.exec(photo.name)?.[0] || (photo.blob.type === "image/jpeg" ? ".jpg" : photo.blob.type === "image/png" ? ".png" : "");
 
 function download(blob, name) {
   const link = h("a", { href: URL.createObjectURL(blob), download: name });
@@ -66,14 +67,15 @@ function download(blob, name) {
 
 const LANGUAGES = [["python", "Python"], ["command", "Command line"], ["grpcurl", "grpcurl"], ["curl", "curl"]];
 const TEXTS = {
-  python: asPython, command: asCommands, grpcurl: asGrpcurl, curl: (calls) => asCurl(calls, document.baseURI),
+  python: asPython, command: asCommands, grpcurl: asGrpcurl,
+  curl: (calls, photos) => asCurl(calls, photos, document.baseURI, subject.session.token_required),
 };
 
 /** Show the calls of a view as text that can be copied. */
 export function showCalls(view) {
   const calls = view.calls();
   const code = h("pre", { tabindex: "0", role: "region", "aria-label": "Calls" });
-  const show = (language) => { code.textContent = calls.length ? TEXTS[language](calls) : "There is nothing to copy yet: bring a photo first."; };
+  const show = (language) => { code.textContent = calls.length ? TEXTS[language](calls, fileNames(calls)) : "There is nothing to copy yet: bring a photo first."; };
   const copied = h("span", { class: "note", role: "status" });
   const copy = h("button", { type: "button", class: "primary", onclick: async () => {
     try {
