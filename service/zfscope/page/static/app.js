@@ -6,7 +6,7 @@ import { acceptPhotos } from "./bring.js";
 import { createCompare } from "./compare.js";
 import { fill, find, findAll, h, isTyping, painted } from "./dom.js";
 import { announce, dismiss, dismissErrors, notify, notifyError } from "./notices.js";
-import { open, restore } from "./photos.js";
+import { NO_PHOTO, open, restore } from "./photos.js";
 import { showHelp, signIn } from "./dialogs.js";
 import { address, change, state, subscribe } from "./state.js";
 import { classify, currentLayer, emit, loadCrop, loadModel, modelName, subject } from "./subject.js";
@@ -33,24 +33,25 @@ async function load() {
   const startedAt = subject.since;
   const isOther = (...keys) => keys.some((key) => now[key] !== examined[key]);
   const modelChanged = !subject.model || isOther("model", "version");
-  const photoChanged = isOther("photo");
+  const photoChanged = isOther("photo") || (!now.photo && isOther("indexed"));
   if (!modelChanged && !photoChanged) return;
   controller.abort();
   controller = new AbortController();
   const { signal } = controller;
   try {
     const model = modelChanged ? await loadModel(now.model || defaultModel(), now.version) : subject.model;
-    const photo = photoChanged ? now.photo && (await open(now.photo, now.sample)) : subject.photo;
+    const photo = photoChanged ? (now.photo || now.indexed) && (await open(now)) : subject.photo;
     if (signal.aborted) return;
     Object.assign(subject, { model, photo: photo || null });
-    examined = now;
+    examined = photo ? { ...now, photo: photo.hash } : now;
+    if (photo && photo.hash !== now.photo) change({ photo: photo.hash }, { replace: true });
     drawSelects();
     if (photoChanged) emit("photo", subject.photo);
     if (subject.photo) await examine(signal, startedAt);
     emit("subject");
   } catch (error) {
     if (error.name === "AbortError") return;
-    if (photoChanged && !subject.photo) change({ photo: "", sample: "" }, { replace: true });
+    if (photoChanged && !subject.photo) change(NO_PHOTO, { replace: true });
     notifyError("load", error);
   }
 }

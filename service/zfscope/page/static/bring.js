@@ -1,16 +1,17 @@
 // Ways to bring a photo: drop, paste, choose, camera, and samples.
 
 import { fill, find, h } from "./dom.js";
-import { dismiss, notify, notifyError } from "./notices.js";
-import { openSample, samples, upload } from "./photos.js";
+import { announce, dismiss, notify, notifyError } from "./notices.js";
+import { addressOf, openSample, samples, upload } from "./photos.js";
 import { change } from "./state.js";
 
 /** Show a photo in the page. */
-async function bring(work) {
+export async function bring(work) {
   dismiss("photo");
   try {
     const photo = await work();
-    change({ photo: photo.hash, sample: photo.sample, view: "", y: "", x: "", map: "", class: "" });
+    change({ ...addressOf(photo), view: "", y: "", x: "", map: "", class: "" });
+    announce(`Photo ${photo.name}, ${photo.width} × ${photo.height} pixels`);
   } catch (error) {
     notifyError("photo", error);
   }

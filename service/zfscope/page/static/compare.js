@@ -5,7 +5,7 @@ import { drawDifference, range } from "./colours.js";
 import { fill, h, painted, percent } from "./dom.js";
 import { announce, notifyError, reporting } from "./notices.js";
 import { fetchTensor } from "./npy.js";
-import { open, upload } from "./photos.js";
+import { addressOf, open, upload } from "./photos.js";
 import { reference, SMALL } from "./look.js";
 import { Stage } from "./stage.js";
 import { change, state } from "./state.js";
@@ -56,7 +56,7 @@ export function createCompare(root) {
   }
 
   const load = newestWins(async ({ model, photo, other, photo2, sample2 }, signal) => {
-    const [model2, photoB] = [await loadModel(other.name, other.version), photo2 ? await open(photo2, sample2) : photo];
+    const [model2, photoB] = [await loadModel(other.name, other.version), photo2 ? await open({ photo: photo2, sample: sample2 }) : photo];
     signal.throwIfAborted();
     await Promise.all([panes[0].show(model, photo, signal), panes[1].show(model2, photoB, signal)]);
     drawTable();
@@ -173,7 +173,7 @@ function createPane(letter) {
   input.addEventListener("change", async () => {
     try {
       const photo = await upload(input.files[0], { name: input.files[0].name });
-      change(isFirst ? { photo: photo.hash, sample: "" } : { photo2: photo.hash, sample2: "" });
+      change(isFirst ? addressOf(photo) : { photo2: photo.hash, sample2: "" });
     } catch (error) {
       notifyError("compare", error);
     }

@@ -1,20 +1,30 @@
 // Photos of this page: brought by people, kept by the service in memory, known by the hash of their bytes.
 
-import { call, getJson, ServiceError } from "./api.js";
+import { call, getJson, post, ServiceError } from "./api.js";
 import { subject } from "./subject.js";
 
 const known = new Map();
 
-/** Upload a photo. Return `{hash, name, sample, width, height, blob, src}`. */
+/** Keys of an address that name no photo. */
+export const NO_PHOTO = { photo: "", sample: "", indexed: "" };
+
+/** Return the keys of an address that name a photo: its hash, and where anybody can get it again. */
+export const addressOf = ({ hash, sample, indexed }) => ({ photo: hash, sample, indexed });
+
+/** Upload a photo. Return `{hash, name, sample, indexed, width, height, blob, src}`. */
 export async function upload(blob, { name = "photo", sample = "" } = {}) {
   const most = subject.session?.max_photo_bytes;
   if (most && blob.size > most) {
     const bytes = (count) => count.toLocaleString("en");
     throw new ServiceError({ reason: "TOO_LARGE", message: `the photo has ${bytes(blob.size)} bytes; allowed: at most ${bytes(most)}. Save it smaller and try again` });
   }
-  const info = await send(blob);
+  return keep(await send(blob), blob, { name, sample });
+}
+
+/** Keep a photo that the service has in memory. */
+function keep(info, blob, { name, sample = "", indexed = "" }) {
   const photo = known.get(info.photo) || { hash: info.photo, src: URL.createObjectURL(blob), blob, width: info.width, height: info.height };
-  Object.assign(photo, { name: photo.name || name, sample: sample || photo.sample || "" });
+  Object.assign(photo, { name: photo.name || name, sample: sample || photo.sample || "", indexed: indexed || photo.indexed || "" });
   known.set(photo.hash, photo);
   return photo;
 }
@@ -24,17 +34,31 @@ async function send(blob) {
   return response.json();
 }
 
-/** Return the photo of an address: one that this page has, one that the service still has, or a sample. */
-export async function open(hash, sample) {
+/** Return the photo of an address: one that this page has, one of an index, one that the service still has, or a sample. */
+export async function open({ photo: hash, sample, indexed }) {
   if (known.has(hash)) return known.get(hash);
   try {
-    const response = await call(`v1/photos/${encodeURIComponent(hash)}`);
-    return await upload(await response.blob(), { name: sample || "photo", sample });
+    return await (indexed ? openIndexed(indexed) : openStored(hash, sample));
   } catch (error) {
-    if (error.reason !== "NOT_FOUND") throw error;
+    if (indexed && hash) return openStored(hash).catch(() => { throw error; });
+    if (indexed || error.reason !== "NOT_FOUND") throw error;
     if (sample) return openSample(sample);
     throw new ServiceError({ reason: "NOT_FOUND", field: "photo", message: "this photo is no longer in the server's memory, where photos are kept for a while only; drop it here again" });
   }
+}
+
+const blobOf = async (hash) => (await call(`v1/photos/${encodeURIComponent(hash)}`)).blob();
+
+const openStored = async (hash, sample) => upload(await blobOf(hash), { name: sample || "photo", sample });
+
+/** Return how addresses name a photo of an index: by model, version, index and the hash that the index has of its file. */
+export const indexedName = ({ model, version, index }, record) => [model, version, index, record.blake2b].join("/");
+
+/** Open a photo of an index by its name in an address. */
+export async function openIndexed(indexed) {
+  const [model, version, index, blake2b = ""] = indexed.split("/");
+  const info = await post("v1/photos/indexed", { model, version: Number(version), index, blake2b });
+  return keep(info, await blobOf(info.photo), { name: info.path, indexed });
 }
 
 /** Return the sample photos: names and addresses. */

@@ -1,7 +1,7 @@
 // The view as an address, such as `#model=zfnet&layer=conv5&map=42&rule=guided&photo=...`: what the page shows, and no more.
 
 const KEYS = [
-  "view", "model", "version", "layer", "map", "y", "x", "rule", "normalisation", "class", "photo", "sample", "analyzer",
+  "view", "model", "version", "layer", "map", "y", "x", "rule", "normalisation", "class", "photo", "sample", "indexed", "analyzer",
   "model2", "version2", "photo2", "sample2",
 ];
 const listeners = [];

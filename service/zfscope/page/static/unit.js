@@ -3,6 +3,8 @@
 import { analyze, newestWins, post, untilIdle } from "./api.js";
 import { fill, h, painted, strength, switcher } from "./dom.js";
 import { reporting, sentence } from "./notices.js";
+import { fetchTensor } from "./npy.js";
+import { className, recordTiles } from "./records.js";
 import { address, change, state } from "./state.js";
 import { currentLayer, hasMaps, isReady, on, request, subject, unitName } from "./subject.js";
 import { histogram, square } from "./tiles.js";
@@ -142,8 +144,10 @@ function indexed() {
 /** Show the map in the model's index: strongest photos, histogram and classes. Return the call, null if it failed. */
 async function showRecords(root, members, signal) {
   let answer;
+  let patches;
   try {
-    answer = await analyze("v1/top-k", members, { signal });
+    answer = await analyze("v1/top-k", { ...members, tensors: true }, { signal });
+    patches = answer.patches && (await fetchTensor(answer.patches, { signal }));
   } catch (error) {
     if (error.name === "AbortError") throw error;
     fill(root, h("h2", {}, "In the index"), h("p", { class: "note" }, sentence(error)));
@@ -153,6 +157,7 @@ async function showRecords(root, members, signal) {
   fill(root, h("h2", {}, "In the index"),
     h("p", { class: "note" }, map.dead ? "None of the photos activates this map." : `Active in ${map.alive.toLocaleString("en")} of ${map.images.toLocaleString("en")} photos.`),
     answer.picture ? h("img", { class: "sheet", src: answer.picture.url, alt: `Projections and patches of the strongest photos of map ${map.map}` }) : null,
+    recordTiles(answer, patches),
     h("div", { class: "pair" }, histogramFigure(map), classesFigure(map)));
   return ["top-k", members];
 }
@@ -171,8 +176,7 @@ function histogramFigure({ histogram: counted }) {
 
 function classesFigure({ classes }) {
   if (!classes?.length) return null;
-  const name = (label) => subject.model.labels.find((known) => known.id === label)?.name || label || "no class";
-  const rows = classes.slice(0, MOST_CLASSES).map(({ label, photos, images, mean }) => h("tr", {}, h("td", {}, name(label)),
+  const rows = classes.slice(0, MOST_CLASSES).map(({ label, photos, images, mean }) => h("tr", {}, h("td", {}, className(label)),
     h("td", { class: "number" }, photos.toLocaleString("en")), h("td", { class: "number" }, images?.toLocaleString("en") ?? ""), h("td", { class: "number" }, strength(mean))));
   return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Classes" }, h("table", {}, h("caption", {}, "Classes of its strongest photos"),
     h("thead", {}, h("tr", {}, ["class", "photos", "of", "mean activation"].map((text, index) => h("th", { scope: "col", class: index ? "number" : "" }, text)))),
