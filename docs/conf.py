@@ -16,7 +16,15 @@ project_copyright = "ZFScope, licensed under Apache-2.0"
 version = release = importlib.metadata.version("zfscope")
 language = "en"
 
-extensions = ["myst_parser", "sphinx_copybutton", "mathml", "navigation"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx_copybutton",
+    "mathml",
+    "navigation",
+    "reference",
+    "search",
+]
 
 root_doc = "docs/index"
 # Folders at the top that contain pages; Sphinx does not descend into others.
@@ -37,6 +45,15 @@ exclude_patterns = [
 myst_heading_anchors = 4
 myst_enable_extensions = ["dollarmath"]
 myst_dmath_double_inline = True
+
+autoclass_content = "both"
+autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
+python_maximum_signature_line_length = 100
+python_use_unqualified_type_names = True
+
+# Two hyphens are the beginning of an option, not a dash.
+smartquotes = False
 
 html_theme = "furo"
 html_title = "ZFScope"

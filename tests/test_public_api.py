@@ -1,26 +1,12 @@
-"""The public API matches the documentation, and importing it loads no compute libraries."""
+"""The public API is complete, and importing it loads no compute libraries."""
 
-import re
 import subprocess
 import sys
-from pathlib import Path
 
 import zfscope
 from zfscope import errors, plugin
 
-ROOT = Path(__file__).resolve().parents[1]
 LOADED = "import sys, zfscope; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
-
-
-def test_the_documentation_lists_exactly_the_public_names() -> None:
-    page = (ROOT / "docs" / "how-to" / "python.md").read_text()
-    table = page.partition("| name of `zfscope` |")[2].partition("\n\n")[0]
-    named = {
-        name for quoted in re.findall(r"`([^`]+)`", table) for name in re.findall(r"^[A-Za-z_]+", quoted)
-    }
-
-    assert set(zfscope.__all__) <= named
-    assert {name for name in named if hasattr(zfscope, name)} == set(zfscope.__all__)
 
 
 def test_every_error_is_public() -> None:

@@ -1,6 +1,7 @@
 """Decoding of text files, and escaping of control characters in untrusted text."""
 
 import re
+from collections.abc import Iterable
 
 # C0 and C1 controls and DEL, which control a terminal; bidirectional marks, which reorder the text that
 # follows; and the Unicode line separators, which some readers treat as line breaks.
@@ -36,3 +37,21 @@ def printable(text: str) -> str:
 def harmless(text: str) -> str:
     """Escape control characters, including line breaks."""
     return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+def split_fields(documentation: str, names: Iterable[str]) -> tuple[list[str], dict[str, str]]:
+    """Split a docstring into paragraphs of text, and the descriptions of names that it lists.
+
+    A description is written `name: text.` or, for several names, `first, second: text.`
+    """
+    name = f"(?:{'|'.join(map(re.escape, names))})"
+    pattern = re.compile(rf"(?:^|(?<=\.) )({name}(?:, {name})*): ")
+    paragraphs, described = list[str](), dict[str, str]()
+    for paragraph in re.split(r"\n\n|(?<=\.)\s+(?=Raises )", documentation):
+        text = " ".join(paragraph.split())
+        first, *found = pattern.split(text)
+        if not found or first:
+            paragraphs.append(first if found else paragraph)
+        for group, description in zip(found[::2], found[1::2], strict=True):
+            described |= dict.fromkeys(group.split(", "), description.strip())
+    return paragraphs, described

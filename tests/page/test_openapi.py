@@ -19,7 +19,7 @@ from tests.page.conftest import photo_file
 from tests.support.page_server import PageClient
 from zfscope.answers import TYPED
 from zfscope.client.methods import ClientMethods
-from zfscope.page.methods import field_descriptions, methods
+from zfscope.page.methods import methods
 from zfscope.page.schemas import response_model
 
 CHECKS = (
@@ -99,15 +99,6 @@ def test_results_match_their_schemas(page: PageClient, photo: bytes, path: str) 
     name = "photos" if "photos" in method.arguments else "photo"
     answer = page.upload(f"v1/{path}", (name, photo), ("parameters", '{"tensors": true}'))
     response_model(method.result).model_validate_json(answer.body)
-
-
-def test_descriptions_are_read_from_both_forms_of_docstrings() -> None:
-    text = "Do something.\n\ntop: number of classes; default: 5. ten_crop: average\n    over ten crops."
-    assert field_descriptions(text, ["top", "ten_crop"]) == {
-        "top": "number of classes; default: 5.",
-        "ten_crop": "average over ten crops.",
-    }
-    assert field_descriptions(text, ["other"]) == {}
 
 
 class _References(HTMLParser):

@@ -50,7 +50,7 @@ class Analyzers(TyperGroup):
             completing = ctx.resilient_parsing
             with listing.make_context("analyze", [*args], parent=ctx, resilient_parsing=completing) as parsed:
                 client, installed = listing.invoke(parsed)
-            return args[0], _analyzer_command(_find_analyzer(installed, args[0]), client), args[1:]
+            return args[0], analyzer_command(_find_analyzer(installed, args[0]), client), args[1:]
         except (ZfscopeError, OSError, ImportError):
             if ctx.resilient_parsing:  # shell completion must not fail; it offers nothing
                 return None, None, []
@@ -117,8 +117,8 @@ def _find_analyzer(installed: "Sequence[AnalyzerInfo]", name: str) -> "AnalyzerI
     return known[name]
 
 
-def _analyzer_command(info: "AnalyzerInfo", client: "ClientMethods") -> Any:
-    """Return the command of an analyzer. client: connected client to run it with."""
+def analyzer_command(info: "AnalyzerInfo", client: "ClientMethods | None") -> Any:
+    """Return the command of an analyzer. client: connected client; None connects as the options say."""
     min_photos, max_photos = info.photos
     default = Parameter.empty if min_photos else None
     photos = {"photos": parameter("photos", opt.PhotoFiles, default)} if max_photos else {}

@@ -25,8 +25,8 @@ KINDS: dict[str, type["Layer"]] = {}
 class Layer(BaseModel):
     """Base class of all kinds of layers.
 
-    inputs: names of the layer's inputs; empty for the layer before it. A kind is a subclass with a field
-    `kind` that overrides the properties and methods below as needed.
+    name: unique name. inputs: names of the layer's inputs; empty for the layer before it. A kind is a
+    subclass with a field `kind` that overrides the properties and methods below as needed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -17,7 +17,10 @@ from zfscope.networks.windows import Extent, Padding, Rounding, Window, pair
 
 
 class _Windowed(Layer):
-    """A layer with a sliding window. kernel, stride: rows and columns, or one number for both."""
+    """A layer with a sliding window.
+
+    kernel, stride: rows and columns, or one number for both. padding: pixels added on each side of a map.
+    """
 
     kernel: Extent
     stride: Extent = 1
@@ -49,9 +52,9 @@ class _Windowed(Layer):
 class Conv(_Windowed):
     """Convolution, with a bias per map unless `bias` is false; incomplete windows are dropped.
 
-    dilation: distance between the pixels of a window. groups: number of equal parts into which input and
-    output maps are divided; each output part is computed from the corresponding input part. With as many
-    groups as maps, the convolution is depthwise.
+    channels: number of maps. dilation: distance between the pixels of a window. groups: number of equal parts
+    into which input and output maps are divided; each output part is computed from the corresponding input
+    part. With as many groups as maps, the convolution is depthwise.
     """
 
     kind: Literal["conv"] = "conv"
@@ -154,7 +157,7 @@ class ReLU(Layer):
 
 
 class Clip(Layer):
-    """Clipping to low..high, either of them None for no bound. The default, 0..6, is ReLU6."""
+    """Clipping to low..high. low, high: None for no bound; the defaults are those of ReLU6."""
 
     kind: Literal["clip"] = "clip"
     activates: ClassVar[bool] = True
@@ -224,7 +227,7 @@ class Scale(Layer):
 
 
 class SelectMaps(Layer):
-    """Selects maps or units of the input, in the given order: slices, splits, channel shuffles."""
+    """Selects maps or units of the input: slices, splits, channel shuffles. maps: their numbers, in order."""
 
     kind: Literal["select_maps"] = "select_maps"
     maps: tuple[NonNegativeInt, ...] = Field(min_length=1)
@@ -280,7 +283,7 @@ class Flatten(Layer):
 
 
 class Linear(Layer):
-    """Fully connected layer, with a bias per unit unless `bias` is false."""
+    """Fully connected layer, with a bias per unit unless `bias` is false. units: number of outputs."""
 
     kind: Literal["linear"] = "linear"
     units: PositiveInt
@@ -296,7 +299,7 @@ class Linear(Layer):
 
 
 class Dropout(Layer):
-    """Sets a fraction of units to zero in training; the identity otherwise."""
+    """Sets units to zero in training; the identity otherwise. rate: fraction of the units."""
 
     kind: Literal["dropout"] = "dropout"
     rate: float = Field(default=0.5, ge=0, lt=1)

@@ -18,6 +18,9 @@ INPUT = "input"
 class NetworkSpec(BaseModel):
     """A network: the size of its input, and its layers in order of evaluation.
 
+    name: name of the architecture. input_channels: 3, or 1 for grey levels. input_size: side of the square
+    input in pixels. layers: each is one of the kinds `conv`, `max_pool` and so on.
+
     The output of the last layer is the class scores. Raises `pydantic.ValidationError` for a duplicate layer
     name, an input that is not defined before the layer, or a wrong number of inputs.
     """

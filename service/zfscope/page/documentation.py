@@ -1,9 +1,10 @@
 """The OpenAPI description as one HTML page, without scripts and without requests to other sites."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 _STYLE = "docs.css"
 _HEAD = (
@@ -12,6 +13,7 @@ _HEAD = (
     f'<title>ZFScope over HTTP</title><link rel="stylesheet" href="{_STYLE}"></head><body><main>'
 )
 _END = "</main></body></html>"
+_CODE = re.compile("`([^`]+)`")
 Schema = Mapping[str, Any]
 
 
@@ -24,10 +26,34 @@ def documentation(description: Schema) -> str:
         f"<p>{_text(info['description'])}</p>",
         '<p>For programs: <a href="openapi.json">openapi.json</a>.</p>',
     ]
+    for section in sections(description):
+        parts.append(f"<h2>{_text(section.title)}</h2>")
+        for title, content in section.entries:
+            anchor = f' id="{_text(title)}"' if section.targets else ""
+            parts.append(f"<section{anchor}><h3><code>{_text(title)}</code></h3>{content}</section>")
+    return "".join([*parts, _END])
+
+
+class Section(NamedTuple):
+    """Operations of one kind, or the objects that they name.
+
+    entries: title and HTML of each. targets: whether types link to the titles.
+    """
+
+    title: str
+    entries: Sequence[tuple[str, str]]
+    targets: bool = False
+
+
+def sections(description: Schema) -> Iterator[Section]:
+    """Yield the parts of an OpenAPI description."""
     for tag, operations in groupby(_operations(description), key=lambda each: each[2]["tags"][0]):
-        parts.append(f"<h2>{_text(tag.capitalize())}</h2>")
-        parts += [_operation(*each) for each in operations]
-    return "".join([*parts, _objects(description), _END])
+        entries = [
+            (f"{method} {path.lstrip('/')}", _operation(operation)) for method, path, operation in operations
+        ]
+        yield Section(tag.capitalize(), entries)
+    objects = description["components"]["schemas"]
+    yield Section("Objects", [(name, _object(schema)) for name, schema in objects.items()], targets=True)
 
 
 def _operations(description: Schema) -> Iterator[tuple[str, str, Schema]]:
@@ -37,7 +63,7 @@ def _operations(description: Schema) -> Iterator[tuple[str, str, Schema]]:
             yield method.upper(), path, operation
 
 
-def _operation(method: str, path: str, operation: Schema) -> str:
+def _operation(operation: Schema) -> str:
     parameters = [
         (each["name"], each["schema"], each.get("required", False))
         for each in operation.get("parameters", ())
@@ -45,12 +71,10 @@ def _operation(method: str, path: str, operation: Schema) -> str:
     bodies = operation.get("requestBody", {}).get("content", {})
     return "".join(
         [
-            f"<section><h3><code>{method} {_text(path.lstrip('/'))}</code></h3>",
-            f"<p>{_text(operation['summary'])}</p>",
+            f"<p>{_prose(operation['summary'])}</p>",
             _members("Parameters of the address", parameters),
             *(_body(kind, content["schema"]) for kind, content in bodies.items()),
             _responses(operation["responses"]),
-            "</section>",
         ]
     )
 
@@ -64,7 +88,7 @@ def _body(kind: str, schema: Schema) -> str:
 
 def _members(title: str, rows: list[tuple[str, Schema, bool]]) -> str:
     cells = [
-        (f"<code>{_text(name)}</code>", _type(each), "required" if needed else "", _meaning(each))
+        (f"<code>{_text(name)}</code>", type_of(each), "required" if needed else "", _meaning(each))
         for name, each, needed in rows
     ]
     return _table(title, ("name", "type", "", "meaning"), cells)
@@ -74,7 +98,7 @@ def _responses(responses: Schema) -> str:
     cells = []
     for status, response in responses.items():
         schema = response.get("content", {}).get("application/json", {}).get("schema", {})
-        cells.append((_text(status), _type(schema) if schema else "", _text(response["description"])))
+        cells.append((_text(status), type_of(schema) if schema else "", _prose(response["description"])))
     return _table("Responses", ("status", "JSON", "meaning"), cells)
 
 
@@ -87,41 +111,40 @@ def _table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]
     return f'<div class="scroll" tabindex="0"><table>{caption}<tr>{head}</tr>{body}</table></div>'
 
 
-def _objects(description: Schema) -> str:
-    """Return the HTML of the schemas that bodies and responses name."""
-    parts = ["<h2>Objects</h2>"]
-    for name, schema in description["components"]["schemas"].items():
-        rows = [
-            (each, member, each in schema.get("required", ()))
-            for each, member in schema.get("properties", {}).items()
-        ]
-        parts.append(f'<section id="{_text(name)}"><h3><code>{_text(name)}</code></h3>')
-        parts += [f"<p>{_text(part)}</p>" for part in schema.get("description", "").split("\n\n") if part]
-        parts.append(_members("Members", rows) + "</section>")
-    return "".join(parts)
+def _object(schema: Schema) -> str:
+    """Return the HTML of an object: its description and its members."""
+    required = schema.get("required", ())
+    rows = [(name, member, name in required) for name, member in schema.get("properties", {}).items()]
+    paragraphs = [f"<p>{_prose(part)}</p>" for part in schema.get("description", "").split("\n\n") if part]
+    return "".join([*paragraphs, _members("Members", rows)])
 
 
-def _type(schema: Schema) -> str:
+def type_of(schema: Schema) -> str:
     """Return the type of a value in words, with a link to the object that it names."""
     if "$ref" in schema:
         name = _text(schema["$ref"].rsplit("/", 1)[-1])
         return f'<a href="#{name}">{name}</a>'
     if "anyOf" in schema:
-        return " or ".join(dict.fromkeys(_type(each) for each in schema["anyOf"]))
+        return " or ".join(dict.fromkeys(type_of(each) for each in schema["anyOf"]))
     if schema.get("type") == "array":
         items = schema.get("prefixItems")
-        inner = ", ".join(map(_type, items)) if items else _type(schema.get("items", {}))
+        inner = ", ".join(map(type_of, items)) if items else type_of(schema.get("items", {}))
         return f"list of {inner}"
     values = schema.get("enum", [schema["const"]] if "const" in schema else [])
     if values:
         return ", ".join(f"<code>{_text(value)}</code>" for value in values)
     if schema.get("type") == "object" and isinstance(schema.get("additionalProperties"), Mapping):
-        return f"object of {_type(schema['additionalProperties'])}"
+        return f"object of {type_of(schema['additionalProperties'])}"
     return _text("file" if schema.get("format") == "binary" else schema.get("type", "any"))
 
 
 def _meaning(schema: Schema) -> str:
-    return _text(schema.get("description", ""))
+    return _prose(schema.get("description", ""))
+
+
+def _prose(value: object) -> str:
+    """Return a text with its code spans."""
+    return _CODE.sub(r"<code>\1</code>", _text(value))
 
 
 def _text(value: object) -> str:

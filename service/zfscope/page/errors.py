@@ -33,7 +33,7 @@ class SlowUpload(TooLate):
 
 
 # Status and reason of errors that exist over HTTP alone.
-_OWN: Mapping[type[ZfscopeError], tuple[int, str]] = {
+OWN: Mapping[type[ZfscopeError], tuple[int, str]] = {
     SlowUpload: (408, "TOO_LATE"),
 }
 # Reasons and texts of errors of the router, by status.
@@ -57,7 +57,7 @@ class ErrorBody(BaseModel):
 
 def error_body(error: BaseException, *, request_id: str) -> tuple[int, dict[str, Any]]:
     """Return the status and the JSON of an error. An unexpected error is logged, not disclosed."""
-    own = next((_OWN[base] for base in type(error).__mro__ if base in _OWN), None)
+    own = next((OWN[base] for base in type(error).__mro__ if base in OWN), None)
     reason = own[1] if own else error_status(error).reason
     status = own[0] if own else HTTP_STATUSES[reason]
     if reason == INTERNAL.reason and type(error) is not ZfscopeError:

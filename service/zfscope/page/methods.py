@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, get_args, get_type_hints
@@ -10,6 +10,7 @@ from typing import Any, get_args, get_type_hints
 from zfscope.answers import TYPED
 from zfscope.client.generated import AnalysisOptions, CallOptions
 from zfscope.client.methods import ClientMethods
+from zfscope.text import split_fields
 
 # Options that a request over HTTP does not have: the connection and the stream take their place.
 _LEFT_OUT = frozenset({"cancel", "progress"})
@@ -47,7 +48,7 @@ def method_of(path: str, name: str) -> Method:
     hints, documented = get_type_hints(function), inspect.getdoc(function) or ""
     known = inspect.signature(function).parameters.values()
     own = [each for each in known if each.kind is each.KEYWORD_ONLY]
-    described = field_descriptions(documented, [each.name for each in own])
+    _, described = split_fields(documented, [each.name for each in own])
     options = {each.name: Option(hints[each.name], described.get(each.name, "")) for each in own}
     for each in known:
         if each.kind is each.VAR_KEYWORD:
@@ -69,22 +70,12 @@ def methods() -> tuple[Method, ...]:
     return tuple(method_of(path, name) for path, name in [("classify", "classify"), *typed])
 
 
-def field_descriptions(documentation: str, names: Iterable[str]) -> dict[str, str]:
-    """Return the descriptions of names in a docstring that lists them as `name: text.`"""
-    text = " ".join(documentation.split())
-    pattern = re.compile(rf"(?:^|(?<=\.) )({'|'.join(names)}): ")
-    found = list(pattern.finditer(text))
-    ends = [each.start() for each in found[1:]] + [len(text)]
-    return {match[1]: text[match.end() : end].strip() for match, end in zip(found, ends, strict=False)}
-
-
 def _options(typed_dict: type) -> dict[str, Option]:
     """Return the options of a TypedDict and of those that it extends."""
     hints = get_type_hints(typed_dict)
     described: dict[str, str] = {}
     for each in (CallOptions, AnalysisOptions, typed_dict):  # bases first
-        _, _, listed = (inspect.getdoc(each) or "").partition("\n\n")
-        described |= field_descriptions(listed, hints)
+        described |= split_fields(inspect.getdoc(each) or "", hints)[1]
     return {name: Option(kind, described.get(name, "")) for name, kind in hints.items()}
 
 

@@ -13,7 +13,8 @@ from zfscope.page.methods import Method
 from zfscope.page.schemas import response_model
 
 _REFERENCE = "#/components/schemas/{model}"
-_MEANINGS = {
+# Meaning of each HTTP status of an error.
+MEANINGS = {
     400: "The request is not valid; `field` names the member.",
     401: "A token is missing or not accepted.",
     403: "The request comes from another site, names an unknown host, or is turned off by the operator.",
@@ -32,7 +33,7 @@ Responses = dict[int | str, dict[str, Any]]
 
 def errors(*statuses: int) -> Responses:
     """Return the descriptions of error responses."""
-    return {status: {"model": ErrorBody, "description": _MEANINGS[status]} for status in statuses}
+    return {status: {"model": ErrorBody, "description": MEANINGS[status]} for status in statuses}
 
 
 def call_errors(*statuses: int) -> Responses:
@@ -116,4 +117,4 @@ def _with_components(schema: dict[str, Any]) -> dict[str, Any]:
 
 def _guard_responses() -> Mapping[str, Any]:
     body = {"application/json": {"schema": {"$ref": _REFERENCE.format(model=ErrorBody.__name__)}}}
-    return {str(status): {"description": _MEANINGS[status], "content": body} for status in (401, 403)}
+    return {str(status): {"description": MEANINGS[status], "content": body} for status in (401, 403)}

@@ -55,8 +55,9 @@ class LayerShape(_IndexPart):
 class Origin(_IndexPart):
     """Inputs of an index: equal origins give identical files, byte for byte.
 
-    runtime: runtime of the forward pass; it affects the last bits of activations (with TorchServe, so do its
-    batches). max_image_bytes, max_image_pixels: photos above these limits were skipped or decoded at a
+    top: number of photos kept for each map. rank: order of the photos of a map. batch: photos per forward
+    pass. runtime: runtime of the forward pass; it affects the last bits of activations (with TorchServe, so
+    do its batches). max_image_bytes, max_image_pixels: photos above these limits were skipped or decoded at a
     smaller scale.
     """
 

@@ -1,6 +1,6 @@
 """The tables of an index: results of the scan, and the photos, so that later changes can be reported."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +10,13 @@ import pyarrow.parquet as pq
 
 from zfscope.datasets.dataset import DataSet
 from zfscope.datasets.names import as_unicode, quoted
-from zfscope.scan.manifest import LayerShape
+from zfscope.scan.manifest import MAPS, RECORDS, SKIPPED, LayerShape
 from zfscope.scan.partial import LayerResult, UnusedPhoto
 
 PHOTOS = "photos.parquet"
 # Maximum number of names in a message.
 _MAX_NAMED = 3
 
-# rank: 0 is the strongest. score: the ranking key, either the value or the sum of the map. value: the
-# largest activation, at unit (y, x). image: number of the photo. path: relative to the data set's root.
-# blake2b: 128-bit hash of the photo's file in hexadecimal, to detect changed photos.
 RECORD_COLUMNS = pa.schema(
     {
         "layer": pa.string(),
@@ -36,8 +33,6 @@ RECORD_COLUMNS = pa.schema(
     }
 )
 
-# alive: number of the `images` photos in which the map has an activation above 0. histogram: number of photos
-# by largest activation; the edges of its bins are in the manifest.
 MAP_COLUMNS = pa.schema(
     {
         "layer": pa.string(),
@@ -52,6 +47,34 @@ SKIPPED_COLUMNS = pa.schema({"image": pa.int64(), "path": pa.string(), "reason":
 
 # File names are bytes: not all are valid UTF-8.
 _PHOTO_COLUMNS = pa.schema({"path": pa.binary(), "class": pa.binary(), "size": pa.int64()})
+
+# Columns of each table by the name of its file.
+TABLES: Mapping[str, pa.Schema] = {
+    RECORDS: RECORD_COLUMNS,
+    MAPS: MAP_COLUMNS,
+    SKIPPED: SKIPPED_COLUMNS,
+    PHOTOS: _PHOTO_COLUMNS,
+}
+
+# Meaning of the columns; a name means the same in every table.
+MEANINGS: Mapping[str, str] = {
+    "layer": "Name of the layer.",
+    "map": "Number of the feature map, or of the unit of a fully connected layer.",
+    "rank": "Position of the photo among the strongest of the map; 0 is the strongest.",
+    "score": "Ranking key: the value, or the sum of the map.",
+    "value": "Largest activation of the map, at unit (y, x).",
+    "image": "Number of the photo.",
+    "path": "Path relative to the data set's root.",
+    "class": "Class of the photo; null or empty if it has none.",
+    "y": "Row of the strongest unit.",
+    "x": "Column of the strongest unit.",
+    "blake2b": "128-bit BLAKE2b hash of the photo's file in hexadecimal, to detect changed photos.",
+    "alive": "Number of photos in which the map has an activation above 0.",
+    "images": "Number of photos used.",
+    "histogram": "Number of photos by largest activation; the edges of the bins are in index.json.",
+    "reason": "Why the photo was skipped.",
+    "size": "Size of the photo's file in bytes.",
+}
 
 
 def record_table(shape: LayerShape, part: LayerResult, data: DataSet) -> Any:  # pyarrow is untyped

@@ -82,7 +82,9 @@ class RecordedAccuracy(_ManifestPart):
 class Provenance(_ManifestPart):
     """Origin of the weights; unknown fields are empty.
 
-    tuned_from: name, version and hash of the weights of the model that training started from.
+    source: where the weights come from. data, data_licence: photos of the training and their licence. recipe:
+    name of the recipe. epochs: number of epochs. date: day on which the weights were made. licence: of the
+    weights. tuned_from: name, version and hash of the weights of the model that training started from.
     """
 
     source: str
@@ -96,7 +98,7 @@ class Provenance(_ManifestPart):
 
 
 class Checkpoint(_ManifestPart):
-    """The convolutional layers after an epoch of training."""
+    """The convolutional layers after an epoch of training. file: path relative to the manifest."""
 
     epoch: NonNegativeInt
     file: File
@@ -105,6 +107,8 @@ class Checkpoint(_ManifestPart):
 class Manifest(_ManifestPart):
     """A model as data: network, preprocessing, labels, accuracy, provenance and the hash of every file.
 
+    version: 1 or more; a higher number is newer. summary: one line for lists of models. accuracy: None if it
+    was not measured. checkpoints: weights kept during training.
     labels: `labels[i]` is the class of unit i of the last layer; empty for a network that ends in feature
     maps, whose layers can be inspected but which does not classify. preprocessing_assumed: whether the
     preprocessing is the definition's default because the file of weights states none. files: empty only

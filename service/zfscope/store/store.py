@@ -29,11 +29,14 @@ from zfscope.validation import first_fault
 if TYPE_CHECKING:
     from zfscope.networks.network import Network
 
-_SETTINGS = "store.json"
+STORE_SETTINGS = "store.json"
 
 
-class _StoreSettings(BaseModel):
-    """Contents of `store.json`, the store's own settings."""
+class StoreSettings(BaseModel):
+    """Contents of `store.json`, the store's own settings.
+
+    default_model: name of the model for requests that name none.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -168,7 +171,7 @@ class ModelStore:
         names = sorted(self.versions())
         if not names:
             raise NotFound(f"the model store '{self.root}' has no models", field="store")
-        if (self.root / _SETTINGS).exists():
+        if (self.root / STORE_SETTINGS).exists():
             return _read_settings(self.root).default_model
         names = self._usable(names)
         if len(names) > 1:
@@ -287,12 +290,12 @@ class ModelStore:
         raise NotFound(message, field="version")
 
 
-def _read_settings(root: Path) -> _StoreSettings:
+def _read_settings(root: Path) -> StoreSettings:
     try:
-        return _StoreSettings.model_validate_json((root / _SETTINGS).read_bytes())
+        return StoreSettings.model_validate_json((root / STORE_SETTINGS).read_bytes())
     except (OSError, ValidationError) as error:
-        reason = first_fault(error, _StoreSettings) if isinstance(error, ValidationError) else error.strerror
-        raise DamagedModel(f"the model store '{root}': '{_SETTINGS}': {reason}") from error
+        reason = first_fault(error, StoreSettings) if isinstance(error, ValidationError) else error.strerror
+        raise DamagedModel(f"the model store '{root}': '{STORE_SETTINGS}': {reason}") from error
 
 
 def _read_manifest(folder: Path) -> Manifest:

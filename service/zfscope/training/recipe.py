@@ -42,6 +42,12 @@ class Phase(BaseModel):
 class Recipe(BaseModel):
     """The settings of a training run; see `recipes/` for the named recipes.
 
+    summary: one line that describes the recipe. momentum: of `sgd`; `adamw` uses torch's defaults.
+    learning_rate: the highest of the run. weight_decay: of weights; biases have none. warm_up_epochs: epochs
+    in which the learning rate rises from 0. schedule: `cosine` lowers the learning rate to 0, `plateau`
+    divides it after epochs without a better score. batch: photos per step. label_smoothing: share of the
+    target spread over all classes. crop: `ten` takes the four corners, the centre and their mirror images,
+    `random` random crops. phases: see below.
     filter_rms: convolutional filters with a larger RMS are scaled down to it (Sec 3); 0 disables this.
     centre_filters: subtract the mean of convolutional filters, except the first layer's, after each step.
     bias_rate: learning rate of biases, as a multiple of that of weights. new_layer_rate: learning rate of the

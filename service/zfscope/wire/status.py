@@ -156,7 +156,8 @@ def _truncate(message: str, max_bytes: int = _MESSAGE_BYTES) -> str:
     return message if len(data) <= max_bytes else data[:max_bytes].decode("utf-8", "ignore") + " ..."
 
 
-_TRANSPORT: Mapping[grpc.StatusCode, type[ZfscopeError]] = {
+# Classes of failures that did not come from the service.
+TRANSPORT: Mapping[grpc.StatusCode, type[ZfscopeError]] = {
     grpc.StatusCode.UNAVAILABLE: errors.NotReady,
     grpc.StatusCode.UNAUTHENTICATED: errors.Unauthenticated,
     grpc.StatusCode.DEADLINE_EXCEEDED: errors.Cancelled,
@@ -170,4 +171,4 @@ def _error_of_transport(call: FailedCall, connection: str) -> ZfscopeError:
     message = f"{code.name.lower().replace('_', ' ')}: {call.details()}"
     if connection and code is grpc.StatusCode.UNAVAILABLE:
         message = f"{message}; {connection}"
-    return _TRANSPORT.get(code, ZfscopeError)(message)
+    return TRANSPORT.get(code, ZfscopeError)(message)

@@ -40,10 +40,11 @@ _METHOD = ("grpc_type", "grpc_service", "grpc_method")
 
 
 class Metrics:
-    """Metrics of one service, in their own registry."""
+    """Metrics of one service, in their own registry. labels: names of the labels of each metric."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self.labels: dict[str, tuple[str, ...]] = {}
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         self._started = self._counter("grpc_server_started", "RPCs started.", *_METHOD)
@@ -119,9 +120,11 @@ class Metrics:
         self._cache_bytes.set_function(lambda: cache.size_bytes)
 
     def _counter(self, name: str, description: str, *labels: str) -> Counter:
+        self.labels[name] = labels
         return Counter(name, description, labels, registry=self.registry)
 
     def _histogram(self, name: str, description: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+        self.labels[name] = labels
         return Histogram(name, description, labels, buckets=buckets, registry=self.registry)
 
 

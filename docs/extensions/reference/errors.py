@@ -1,0 +1,52 @@
+"""Errors and statuses, from the tables of `zfscope.wire`."""
+
+import inspect
+
+from reference.markdown import code, table, text
+from zfscope import errors as classes
+from zfscope.errors import ZfscopeError
+from zfscope.page.errors import OWN
+from zfscope.page.openapi import MEANINGS
+from zfscope.wire.http_status import HTTP_STATUSES
+from zfscope.wire.status import ERROR_STATUSES, TRANSPORT, error_status
+
+
+def errors() -> str:
+    """Return a table of all error classes with their statuses."""
+    kinds = [
+        kind for kind in vars(classes).values() if inspect.isclass(kind) and issubclass(kind, ZfscopeError)
+    ]
+    return table(
+        ("class", "meaning", "gRPC status", "reason", "HTTP", "retry"), [_error(kind) for kind in kinds]
+    )
+
+
+def _error(kind: type[ZfscopeError]) -> tuple[str, ...]:
+    status = error_status(kind(""))
+    sent = kind in ERROR_STATUSES
+    return (
+        f"[`{kind.__name__}`](#zfscope.{kind.__name__})",
+        text((inspect.getdoc(kind) or "").partition("\n\n")[0]),
+        code(status.code.name),
+        code(status.reason),
+        str(HTTP_STATUSES[status.reason]),
+        f"after {status.retry_s} s" if sent and status.retry_s else "",
+    )
+
+
+def transport() -> str:
+    """Return a table of the statuses that do not come from the service, and their classes."""
+    rows = [(code(status.name), code(kind.__name__)) for status, kind in TRANSPORT.items()]
+    return table(("gRPC status", "class"), rows)
+
+
+def http_statuses() -> str:
+    """Return a table of the HTTP statuses of errors."""
+    reasons: dict[int, list[str]] = {}
+    for status, reason in [*((status, reason) for reason, status in HTTP_STATUSES.items()), *OWN.values()]:
+        reasons.setdefault(status, []).append(reason)
+    rows = [
+        (str(status), ", ".join(map(code, reasons.get(status, ()))), text(meaning))
+        for status, meaning in sorted(MEANINGS.items())
+    ]
+    return table(("status", "reasons", "meaning"), rows)

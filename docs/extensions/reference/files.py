@@ -1,0 +1,101 @@
+"""Formats of files, from the pydantic models and Parquet schemas that read and write them."""
+
+import inspect
+import json
+from collections.abc import Iterator, Mapping
+from types import ModuleType
+from typing import Any
+
+import zfscope.images.normalise
+import zfscope.networks.layers
+import zfscope.networks.spec
+import zfscope.scan.manifest
+import zfscope.store.manifest
+import zfscope.training.recipe
+from reference.markdown import anchor, code, table, text
+from zfscope.page.documentation import type_of
+from zfscope.scan.manifest import INDEX, IndexManifest
+from zfscope.scan.tables import MEANINGS, TABLES
+from zfscope.store.manifest import MANIFEST, Manifest
+from zfscope.store.store import STORE_SETTINGS, StoreSettings
+from zfscope.text import split_fields
+from zfscope.training.recipe import Recipe
+
+# Modules of the models that a manifest contains.
+_MODULES: tuple[ModuleType, ...] = (
+    zfscope.images.normalise,
+    zfscope.networks.layers,
+    zfscope.networks.spec,
+    zfscope.scan.manifest,
+    zfscope.store.manifest,
+    zfscope.training.recipe,
+)
+Schema = Mapping[str, Any]
+
+
+def model_files() -> str:
+    """Return the files of the model store."""
+    manifest = Manifest.model_json_schema()
+    parts = [_object(name, schema) for name, schema in _definitions(manifest)]
+    head = f"## {STORE_SETTINGS}\n\n{_members(StoreSettings.model_json_schema(), {})}"
+    return f"{head}## {MANIFEST}\n\n{_described('Manifest', manifest)}{''.join(parts)}"
+
+
+def index_files() -> str:
+    """Return the files of an index."""
+    manifest = IndexManifest.model_json_schema()
+    known = {name for name, _ in _definitions(Manifest.model_json_schema())}
+    parts = [_object(name, schema) for name, schema in _definitions(manifest) if name not in known]
+    tables = [_parquet(name) for name in TABLES]
+    head = f"## {INDEX}\n\n{_described('IndexManifest', manifest)}"
+    return "".join([head, *parts, *tables])
+
+
+def recipes() -> str:
+    """Return the members of a recipe."""
+    recipe = Recipe.model_json_schema()
+    parts = [_object(name, schema) for name, schema in _definitions(recipe)]
+    return _described("Recipe", recipe) + "".join(parts)
+
+
+def _definitions(schema: Schema) -> Iterator[tuple[str, Schema]]:
+    """Yield the objects that a schema refers to."""
+    yield from schema.get("$defs", {}).items()
+
+
+def _object(name: str, schema: Schema) -> str:
+    return f"{anchor(name)}### `{name}`\n\n{_described(name, schema)}"
+
+
+def _described(name: str, schema: Schema) -> str:
+    """Return the description and the members of an object; docstrings of classes describe the members."""
+    kind, members = _class(name), schema.get("properties", {})
+    paragraphs, _ = split_fields(inspect.getdoc(kind) or "", members)
+    meanings: dict[str, str] = {}
+    for base in reversed(kind.__mro__):
+        meanings |= split_fields(inspect.cleandoc(vars(base).get("__doc__") or ""), members or ["-"])[1]
+    about = "".join(f"{text(each)}\n\n" for each in paragraphs if not each.startswith("Raises"))
+    return about + (_members(schema, meanings) if members else f"{type_of(schema).capitalize()}.\n\n")
+
+
+def _class(name: str) -> type:
+    return next(vars(module)[name] for module in _MODULES if name in vars(module))
+
+
+def _members(schema: Schema, meanings: Mapping[str, str]) -> str:
+    required = schema.get("required", ())
+    rows = [
+        (
+            code(name),
+            type_of(member),
+            "required" if name in required else code(json.dumps(member.get("default", ""))),
+            text(meanings.get(name, member.get("description", ""))),
+        )
+        for name, member in schema["properties"].items()
+    ]
+    return table(("member", "type", "default", "meaning"), rows)
+
+
+def _parquet(name: str) -> str:
+    rows = [(code(field.name), str(field.type), text(MEANINGS[field.name])) for field in TABLES[name]]
+    return f"## {name}\n\n{table(('column', 'type', 'meaning'), rows)}"
