@@ -81,5 +81,5 @@ def test_each_question_of_the_start_page_leads_to_a_page_with_commands(tab: Page
     assert questions.count() == 5
     for number in range(5):
         questions.nth(number).click()
-        assert tab.locator("article pre").count()
+        tab.locator("article pre").first.wait_for()
         tab.goto(start)

@@ -5,7 +5,7 @@ import inspect
 from reference.markdown import code, table, text
 from zfscope import errors as classes
 from zfscope.errors import ZfscopeError
-from zfscope.page.errors import OWN
+from zfscope.page.errors import OWN, ROUTER
 from zfscope.page.openapi import MEANINGS
 from zfscope.wire.http_status import HTTP_STATUSES
 from zfscope.wire.status import ERROR_STATUSES, TRANSPORT, error_status
@@ -42,11 +42,13 @@ def transport() -> str:
 
 def http_statuses() -> str:
     """Return a table of the HTTP statuses of errors."""
-    reasons: dict[int, list[str]] = {}
-    for status, reason in [*((status, reason) for reason, status in HTTP_STATUSES.items()), *OWN.values()]:
-        reasons.setdefault(status, []).append(reason)
+    own = [*OWN.values(), *((status, reason) for status, (reason, _) in ROUTER.items())]
+    reasons: dict[int, dict[str, None]] = {}
+    for status, reason in [*((status, reason) for reason, status in HTTP_STATUSES.items()), *own]:
+        reasons.setdefault(status, {})[reason] = None
+    meanings = {status: meaning for status, (_, meaning) in ROUTER.items()} | MEANINGS
     rows = [
-        (str(status), ", ".join(map(code, reasons.get(status, ()))), text(meaning))
-        for status, meaning in sorted(MEANINGS.items())
+        (str(status), ", ".join(map(code, reasons[status])), text(meanings[status]))
+        for status in sorted(meanings)
     ]
     return table(("status", "reasons", "meaning"), rows)

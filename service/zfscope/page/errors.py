@@ -37,7 +37,7 @@ OWN: Mapping[type[ZfscopeError], tuple[int, str]] = {
     SlowUpload: (408, "TOO_LATE"),
 }
 # Reasons and texts of errors of the router, by status.
-_ROUTER = {404: ("NOT_FOUND", "no such path"), 405: ("METHOD_NOT_ALLOWED", "method not allowed")}
+ROUTER = {404: ("NOT_FOUND", "no such path"), 405: ("METHOD_NOT_ALLOWED", "method not allowed")}
 
 
 class ErrorDetail(BaseModel):
@@ -96,7 +96,7 @@ def add_error_handlers(app: FastAPI) -> None:
     async def handle_router(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
         status = error.status_code
-        reason, text = _ROUTER.get(status, ("INPUT_ERROR", error.detail))
+        reason, text = ROUTER.get(status, ("INPUT_ERROR", error.detail))
         message = f"{request.method} {request.url.path:.200}: {text}; see openapi.json for all paths"
         return JSONResponse(_body(reason, message, "", {}), status, error.headers)
 
