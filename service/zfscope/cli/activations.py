@@ -9,7 +9,7 @@ from zfscope.cli import options as opt
 from zfscope.cli.analysis import AnalysisRunner, ResultView, WrittenFiles, analysis, each_photo
 from zfscope.cli.command import option
 from zfscope.cli.output import print_table, result_json, title_of
-from zfscope.cli.output_folder import npy, photo_subject, safe_name
+from zfscope.cli.output_folder import npy, photo_subject, picture_file, safe_name, written_path
 from zfscope.cli.project import box_text
 from zfscope.cli.streams import echo
 from zfscope.errors import InputError
@@ -80,7 +80,7 @@ def activations(run: AnalysisRunner, parameters: dict[str, Any], photos: opt.Pho
 def contents(result: "Activations") -> dict[str, bytes]:
     """Return the files by name: pictures as PNG, the maps as .npy, float32."""
     pictures = (result.sheet, *(unit.picture for unit in result.units))
-    files = {_file(picture): picture.png for picture in pictures if picture}
+    files = {picture_file(picture.name): picture.png for picture in pictures if picture}
     return files if result.maps is None else {**files, _tensor_file(result): npy(result.maps)}
 
 
@@ -94,14 +94,13 @@ def as_object(result: "Activations", written: WrittenFiles) -> dict[str, Any]:
         }
         for unit in result.units
     ]
-    maps = written.get(_tensor_file(result))
     return result_json(
         result,
         layer=result.layer,
         map_count=result.map_count,
         units=units,
         sheet=_path(result.sheet, written),
-        maps=str(maps) if maps else None,
+        maps=written_path(written, _tensor_file(result)),
     )
 
 
@@ -131,15 +130,9 @@ def _unit(unit: "ActiveUnit") -> str:
     return name if unit.y is None else f"{name} at row {unit.y}, column {unit.x}"
 
 
-def _file(picture: "Picture") -> str:
-    return f"{safe_name(picture.name)}.png"
-
-
 def _tensor_file(result: "Activations") -> str:
     return f"{safe_name(result.layer)}-activations.npy"
 
 
 def _path(picture: "Picture | None", written: WrittenFiles) -> str | None:
-    """Return the path of a picture's file, None if it was not written."""
-    path = written.get(_file(picture)) if picture else None
-    return str(path) if path else None
+    return written_path(written, picture_file(picture.name) if picture else None)

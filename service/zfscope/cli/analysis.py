@@ -20,6 +20,7 @@ from zfscope.cli.output_folder import (
     model_id,
     npy,
     open_output,
+    picture_file,
     safe_name,
 )
 from zfscope.cli.photos import expand_photos, is_single_photo, process_photos, read_photo
@@ -48,7 +49,7 @@ class ResultView(Generic[A]):
 def contents(analyzed: "Analyzed") -> dict[str, bytes]:
     """Return the files of a result by name: pictures as PNG, tensors as .npy."""
     analysis = analyzed.analysis
-    pictures = {f"{safe_name(picture.name)}.png": picture.png for picture in analysis.pictures}
+    pictures = {picture_file(picture.name): picture.png for picture in analysis.pictures}
     return pictures | {f"{safe_name(name)}.npy": npy(tensor) for name, tensor in analysis.tensors.items()}
 
 

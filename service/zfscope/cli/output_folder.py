@@ -154,6 +154,17 @@ def safe_name(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]", "_", name)
 
 
+def picture_file(name: str) -> str:
+    """Return the file name of a picture."""
+    return f"{safe_name(name)}.png"
+
+
+def written_path(written: Mapping[str, Path], name: str | None) -> str | None:
+    """Return the path of a file as text, None if it was not written. name: name in the contents, or None."""
+    path = written.get(name) if name else None
+    return str(path) if path else None
+
+
 def npy(array: "NDArray[Any]") -> bytes:
     """Encode an array as a .npy file."""
     import numpy as np

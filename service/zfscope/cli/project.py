@@ -11,7 +11,7 @@ from zfscope.cli import options as opt
 from zfscope.cli.analysis import AnalysisRunner, ResultView, WrittenFiles, analysis, each_photo
 from zfscope.cli.command import option
 from zfscope.cli.output import print_table, result_json, title_of
-from zfscope.cli.output_folder import npy, photo_subject, safe_name
+from zfscope.cli.output_folder import npy, photo_subject, picture_file, safe_name, written_path
 from zfscope.cli.streams import echo
 from zfscope.errors import InputError
 
@@ -121,8 +121,7 @@ def as_object(result: "Projections", written: WrittenFiles) -> dict[str, Any]:
         }
         for item in result.projections
     ]
-    sheet = written.get(_sheet(result))
-    return result_json(result, sheet=str(sheet) if sheet else None, projections=projections)
+    return result_json(result, sheet=written_path(written, _sheet(result)), projections=projections)
 
 
 def _show(result: "Projections", written: WrittenFiles, *, photo: Path) -> None:
@@ -153,7 +152,7 @@ def box_text(box: "Box") -> str:
 
 def _sheet(seen: "Projections") -> str:
     """Return the file name of the sheet of all projections."""
-    return f"{safe_name(seen.projections[0].layer)}.png"
+    return picture_file(seen.projections[0].layer)
 
 
 def _name(item: "Projection") -> str:
@@ -163,6 +162,4 @@ def _name(item: "Projection") -> str:
 
 
 def _path(item: "Projection", field: str, written: WrittenFiles) -> str | None:
-    """Return the path of a projection's file, None if it was not written."""
-    path = written.get(f"{_name(item)}{_FILES[field][0]}")
-    return str(path) if path else None
+    return written_path(written, f"{_name(item)}{_FILES[field][0]}")
