@@ -42,13 +42,24 @@ RUN python docker/requirements.py page > requirements.txt \
 COPY . .
 RUN pip install --no-deps .
 
+# Sample photos of the page, from the packages that bring them, whose dependencies are not needed. README.txt has
+# the author and the licence of china.jpg (CC BY 2.0); chelsea.png is in the public domain.
+FROM build AS samples
+RUN pip install --constraint constraints.txt --no-deps --target /tmp/packages scikit-image scikit-learn \
+    && install -D --mode=644 --target-directory=/srv/samples \
+        /tmp/packages/sklearn/datasets/images/china.jpg \
+        /tmp/packages/sklearn/datasets/images/README.txt \
+        /tmp/packages/skimage/data/chelsea.png
+
 FROM docker.io/library/python:3.11-slim-bookworm AS page
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin zfscope
 ENV PATH=/opt/zfscope/bin:$PATH \
     HOME=/tmp \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
-    ZFSCOPE_PAGE_LISTEN=0.0.0.0:8080
+    ZFSCOPE_PAGE_LISTEN=0.0.0.0:8080 \
+    ZFSCOPE_PAGE_SAMPLES=/srv/samples
+COPY --from=samples /srv/samples /srv/samples
 COPY --from=build-page /opt/zfscope /opt/zfscope
 COPY docker/page_health.py /usr/local/lib/zfscope/page_health.py
 EXPOSE 8080

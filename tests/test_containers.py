@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import sysconfig
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 import yaml
 
 from zfscope.client import Access
+from zfscope.page.samples import find_samples
 from zfscope.page.settings import PageSettings
 from zfscope.server.settings import Settings
 
@@ -113,6 +115,20 @@ def test_the_image_of_the_page_lacks_the_engine() -> None:
     page = DOCKERFILE.partition(" AS page\n")[2].partition("\nFROM ")[0]
     assert "USER 10001:10001" in page
     assert 'CMD ["page", "--server", "zfscope:50051"]' in page
+
+
+def test_the_image_of_the_page_has_the_sample_photos_with_their_licence() -> None:
+    stage = DOCKERFILE.partition(" AS samples\n")[2].partition("\nFROM ")[0]
+    sources = re.findall(r"^ +/tmp/packages/(\S+)", stage, re.MULTILINE)
+    packages = Path(sysconfig.get_path("purelib"))
+    assert {packages / source for source in sources if not source.endswith("README.txt")} == set(
+        find_samples(None).values()
+    )
+    (licence,) = [source for source in sources if source.endswith("README.txt")]
+    assert "Image: china.jpg\nReleased under a creative commons license" in (packages / licence).read_text()
+    page = DOCKERFILE.partition(" AS page\n")[2].partition("\nFROM ")[0]
+    assert "COPY --from=samples /srv/samples /srv/samples\n" in page
+    assert "ZFSCOPE_PAGE_SAMPLES=/srv/samples\n" in page
 
 
 def test_files_copied_into_an_image_are_not_ignored() -> None:
