@@ -192,7 +192,8 @@ def test_mutated_requests_are_client_errors_and_do_not_affect_the_service(
         for fields in valid.get(method.name, [{}])
     ]
     for method, request in requests:  # the seeds are valid, except for a missing index
-        expected = grpc.StatusCode.NOT_FOUND if method.name in ("TopK", "Evolve") else grpc.StatusCode.OK
+        of_index = method.name in ("TopK", "Evolve", "GetIndexedPhoto")
+        expected = grpc.StatusCode.NOT_FOUND if of_index else grpc.StatusCode.OK
         assert target.send(method, request.SerializeToString())[0] is expected, method.name
 
     for method, seed in requests:  # one after the other, so that each method gets requests

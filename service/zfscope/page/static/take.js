@@ -17,7 +17,7 @@ export async function saveArchive(view, button) {
   try {
     const photos = fileNames(calls);
     const files = [["address.txt", encode(`${location.href}\n`)], ["calls.sh", encode(`${asCommands(calls, photos)}\n`)], ["calls.py", encode(asPython(calls, photos))]];
-    for (const [hash, name] of photos) files.push([name, await bytesOf((await open(hash)).blob)]);
+    for (const [hash, name] of photos) files.push([name, await bytesOf((await open({ photo: hash })).blob)]);
     for (const [index, [path, body]] of calls.entries()) files.push(...(await collect(path, body, `${index + 1}-${path.replace("/", "-")}`)));
     download(zip(files), `${view.title().replace(/\W+/g, "-").replace(/^-|-$/g, "") || "zfscope"}.zip`);
     dismiss("take");
