@@ -2,11 +2,11 @@
 
 import { analyze, getJson } from "./api.js";
 import { fill, h, painted } from "./dom.js";
-import { announce, dismiss, notifyError, sentence } from "./notices.js";
+import { announce, dismiss, notify, notifyError, sentence } from "./notices.js";
 import { schemaForm } from "./forms.js";
 import { upload } from "./photos.js";
 import { resultNodes } from "./results.js";
-import { address, state } from "./state.js";
+import { address, change, state } from "./state.js";
 import { isReady, on, subject } from "./subject.js";
 import { progressBar } from "./sweep.js";
 
@@ -45,6 +45,10 @@ export function createAnalyzers(root) {
   function draw() {
     const analyzer = chosen();
     if (!analyzer) return;
+    if (state().analyzer && state().analyzer !== analyzer.name) {
+      notify("address", `Analyzer '${state().analyzer}' not found; ${analyzer.name} is shown.`, "note");
+      return void change({ analyzer: "" }, { replace: true });
+    }
     fill(list, listed.map((each) => h("a", { href: address({ analyzer: each.name }), "aria-current": each === analyzer ? "page" : null }, each.name)));
     photos = subject.photo && analyzer.photos[1] > 0 ? [subject.photo] : [];
     controller?.abort();

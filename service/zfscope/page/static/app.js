@@ -3,9 +3,10 @@
 import { createAnalyzers } from "./analyzers.js";
 import { getJson, reactions } from "./api.js";
 import { acceptPhotos } from "./bring.js";
+import { faultsOf, findModel, titleOf } from "./check.js";
 import { createCompare } from "./compare.js";
 import { fill, find, findAll, h, isTyping, painted } from "./dom.js";
-import { announce, dismiss, dismissErrors, notify, notifyError } from "./notices.js";
+import { announce, dismiss, dismissErrors, notify, notifyError, sentence } from "./notices.js";
 import { NO_PHOTO, open, restore } from "./photos.js";
 import { showHelp, signIn } from "./dialogs.js";
 import { address, change, state, subscribe } from "./state.js";
@@ -19,7 +20,7 @@ let controller = new AbortController();
 // State of the address that the subject comes from.
 let examined = {};
 
-const viewName = () => (views[state().view] ? state().view : "photo");
+const viewName = () => (Object.hasOwn(views, state().view || "") ? state().view : "photo");
 const currentView = () => views[viewName()];
 
 reactions.away = () => notify("away", "The server does not answer. Trying again every second; the page resumes by itself.");
@@ -33,27 +34,65 @@ async function load() {
   const startedAt = subject.since;
   const isOther = (...keys) => keys.some((key) => now[key] !== examined[key]);
   const modelChanged = !subject.model || isOther("model", "version");
-  const photoChanged = isOther("photo") || (!now.photo && isOther("indexed"));
+  const photoChanged = isOther("photo") || (!now.photo && isOther("sample", "indexed"));
   if (!modelChanged && !photoChanged) return;
   controller.abort();
   controller = new AbortController();
   const { signal } = controller;
   try {
-    const model = modelChanged ? await loadModel(now.model || defaultModel(), now.version) : subject.model;
-    const photo = photoChanged ? (now.photo || now.indexed) && (await open(now)) : subject.photo;
+    const missing = modelChanged && (await missingModel(now));
     if (signal.aborted) return;
-    Object.assign(subject, { model, photo: photo || null });
-    examined = photo ? { ...now, photo: photo.hash } : now;
-    if (photo && photo.hash !== now.photo) change({ photo: photo.hash }, { replace: true });
+    if (missing) return void correct([missing]);
+    const model = modelChanged ? await loadModel(now.model || defaultModel(), now.model && now.version) : subject.model;
+    const photo = photoChanged ? await chosenPhoto(now) : subject.photo;
+    if (signal.aborted) return;
+    Object.assign(subject, { model, photo });
+    examined = { ...now, photo: photo?.hash };
+    change({ photo: photo?.hash }, { replace: true });
     drawSelects();
+    correct(faults());
     if (photoChanged) emit("photo", subject.photo);
     if (subject.photo) await examine(signal, startedAt);
     emit("subject");
   } catch (error) {
     if (error.name === "AbortError") return;
-    if (photoChanged && !subject.photo) change(NO_PHOTO, { replace: true });
+    examined = {};
     notifyError("load", error);
   }
+}
+
+/** Return the fault of an address whose model the service does not have; null if it has it. */
+async function missingModel({ model: name, version }) {
+  if (!name || findModel(subject.models, name, version)) return null;
+  subject.models = (await getJson("v1/models")).models;
+  if (findModel(subject.models, name, version)) return null;
+  return { keys: ["model", "version"], text: `model '${titleOf(name, version)}' not found; available: ${listOf(subject.models.map(modelName))}` };
+}
+
+const MOST_NAMES = 10;
+const listOf = (names) => `${names.slice(0, MOST_NAMES).join(", ")}${names.length > MOST_NAMES ? ", ..." : ""}`;
+
+/** Return the photo of an address; null for none, and for one that is gone, with a sentence. */
+async function chosenPhoto(now) {
+  if (!now.photo && !now.sample && !now.indexed) return null;
+  try {
+    return await open(now);
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    change(NO_PHOTO, { replace: true });
+    notifyError("load", error);
+    return null;
+  }
+}
+
+const faults = () => faultsOf(state(), { model: subject.model, models: subject.models, views: Object.keys(views) });
+
+/** Remove from the address what does not exist, with a sentence; return whether there was anything. */
+function correct(found) {
+  if (!found.length) return false;
+  change(Object.fromEntries(found.flatMap(({ keys }) => keys).map((key) => [key, ""])), { replace: true });
+  notify("address", found.map(({ text }) => text && sentence({ message: text })).filter(Boolean).join(" "), "note");
+  return true;
 }
 
 async function examine(signal, startedAt) {
@@ -105,8 +144,10 @@ function show() {
   document.title = `${currentView().title()} - ZFScope`;
 }
 
-subscribe((now, former) => {
+subscribe((now, former, replaced) => {
   const isOther = (key) => now[key] !== former[key];
+  const isLoaded = subject.model && now.model === examined.model && now.version === examined.version;
+  if (isLoaded && correct(faults())) return;
   if (subject.model && isOther("layer") && !isOther("model") && !isOther("version")) {
     drawSelects();
     emit("layer");
@@ -116,7 +157,7 @@ subscribe((now, former) => {
   load().then(show);
   emit("state");
   show();
-  if (isOther("view") || isOther("photo")) dismissErrors();
+  if (!replaced && (isOther("view") || isOther("photo"))) dismissErrors();
   if (isOther("view") || isOther("map")) window.scrollTo(0, 0);
 });
 

@@ -23,8 +23,10 @@ export function createCompare(root) {
   const progress = progressBar("Progress of the sweeps", () => controller?.abort());
   const start = h("button", { type: "button", onclick: sweep }, "Difference of occlusion maps");
   const difference = h("figure", { class: "difference", hidden: true });
-  fill(root, h("h1", { class: "spoken" }, "Compare"), h("div", { class: "panes" }, panes.map((pane) => pane.node)),
+  const invitation = h("p", { class: "empty" }, "Bring a photo to see how two models, two versions or two photos differ: choose one in ", h("a", { href: "#" }, "Photo"), ", or drop or paste it here.");
+  const body = h("div", { hidden: true }, h("div", { class: "panes" }, panes.map((pane) => pane.node)),
     h("div", { class: "row bar" }, start, progress.node), h("div", { class: "panes" }, table, difference));
+  fill(root, h("h1", { class: "spoken" }, "Compare"), invitation, body);
   let controller = null;
   let key = "";
 
@@ -56,8 +58,9 @@ export function createCompare(root) {
   }
 
   const load = newestWins(async ({ model, photo, other, photo2, sample2 }, signal) => {
-    const [model2, photoB] = [await loadModel(other.name, other.version), photo2 ? await open({ photo: photo2, sample: sample2 }) : photo];
+    const [model2, photoB] = [await loadModel(other.name, other.version), photo2 ? await secondPhoto(photo2, sample2) : photo];
     signal.throwIfAborted();
+    if (!photoB) return;
     await Promise.all([panes[0].show(model, photo, signal), panes[1].show(model2, photoB, signal)]);
     drawTable();
   }, (error) => {
@@ -66,6 +69,8 @@ export function createCompare(root) {
   });
 
   function update() {
+    body.hidden = !subject.photo;
+    invitation.hidden = Boolean(subject.photo);
     if (state().view !== "compare" || !subject.model || !subject.photo) return;
     const { model, photo } = subject;
     const { photo2, sample2 } = state();
@@ -78,6 +83,18 @@ export function createCompare(root) {
     follow.cancel();
     load.cancel();
     load({ model, photo, other, photo2, sample2 });
+  }
+
+  /** Return the second photo of the address; null if it is gone, with a sentence. */
+  async function secondPhoto(photo, sample) {
+    try {
+      return await open({ photo, sample });
+    } catch (error) {
+      if (error.reason !== "NOT_FOUND" || state().photo2 !== photo) throw error;
+      change({ photo2: "", sample2: "" }, { replace: true });
+      notifyError("address", error);
+      return null;
+    }
   }
 
   /** Return the second model: the chosen one, or the first other one. */

@@ -34,15 +34,15 @@ async function send(blob) {
   return response.json();
 }
 
-/** Return the photo of an address: one that this page has, one of an index, one that the service still has, or a sample. */
+/** Return the photo of an address: one that this page has, a sample, one of an index, or one that the service still has. */
 export async function open({ photo: hash, sample, indexed }) {
   if (known.has(hash)) return known.get(hash);
+  if (sample && (!hash || (await samples()).some((listed) => listed.name === sample))) return openSample(sample);
   try {
     return await (indexed ? openIndexed(indexed) : openStored(hash, sample));
   } catch (error) {
     if (indexed && hash) return openStored(hash).catch(() => { throw error; });
     if (indexed || error.reason !== "NOT_FOUND") throw error;
-    if (sample) return openSample(sample);
     throw new ServiceError({ reason: "NOT_FOUND", field: "photo", message: "this photo is no longer in the server's memory, where photos are kept for a while only; drop it here again" });
   }
 }

@@ -29,18 +29,18 @@ export function change(changes, { replace = false } = {}) {
   if (next === address({})) return;
   if (replace) history.replaceState(null, "", next);
   else history.pushState(null, "", next);
-  update();
+  update(replace);
 }
 
-/** Call a function with the new and the former state whenever the view changes. */
+/** Call a function with the new and the former state, and whether the new one replaces it in the history. */
 export function subscribe(listener) {
   listeners.push(listener);
 }
 
-function update() {
+function update(replace) {
   const former = current;
   current = read();
-  if (address({}, former) !== address({}, current)) listeners.forEach((listener) => listener(current, former));
+  if (address({}, former) !== address({}, current)) listeners.forEach((listener) => listener(current, former, replace));
 }
 
-window.addEventListener("popstate", update);
+window.addEventListener("popstate", () => update(false));

@@ -9,12 +9,12 @@ import { address, change, state } from "./state.js";
 import { currentLayer, hasMaps, isReady, on, request, subject, unitName } from "./subject.js";
 import { histogram, square } from "./tiles.js";
 
-const RULES = [
+export const RULES = [
   ["deconvnet", "deconvnet", "Rectify the signal, as in the paper"],
   ["guided", "guided", "Rectify the signal, and pass it only where the unit was active"],
   ["gradient", "gradient", "Pass the signal only where the unit was active"],
 ];
-const NORMALISATIONS = [
+export const NORMALISATIONS = [
   ["skip", "skip", "Pass contrast normalisations unchanged, as in the paper"],
   ["gradient", "gradient", "Pass contrast normalisations by their gradient"],
 ];
