@@ -1,4 +1,4 @@
-"""Addresses that were edited by hand: what does not exist is left out, with a sentence, and the rest is shown."""
+"""Addresses edited by hand: what does not exist is left out, with a sentence, and the rest is shown."""
 
 import pytest
 from playwright.sync_api import expect

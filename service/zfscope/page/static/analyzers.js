@@ -143,6 +143,6 @@ export function createAnalyzers(root) {
 }
 
 function facts(analyzer) {
-  const cost = analyzer.cost ? `about ${analyzer.cost.toLocaleString("en")} forward passes per photo with these defaults` : "cost depends on the parameters";
+  const cost = analyzer.cost ? `about ${analyzer.cost.toLocaleString("en")} forward ${analyzer.cost === 1 ? "pass" : "passes"} per photo with these defaults` : "cost depends on the parameters";
   return h("p", { class: "note" }, `From ${analyzer.distribution} ${analyzer.version}; ${cost}.`);
 }

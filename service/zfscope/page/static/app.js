@@ -102,7 +102,8 @@ async function examine(signal, startedAt) {
     if (subject.crop) URL.revokeObjectURL(subject.crop.src);
     emit("crop", subject.crop = shown);
   });
-  subject.classes = model.labels.length ? await classify(photo, model, { signal }) : [];
+  const { classes, warnings } = await classify(photo, model, { signal });
+  Object.assign(subject, { classes, warnings });
   emit("classes");
   painted("classes", startedAt);
   await crop;

@@ -47,7 +47,7 @@ export function createBrush(stage, classes) {
     const marks = [];
     if (tool === "box" && box) {
       marks.push(svg("rect", { class: `occluded ${fillings.value}`, x: box.x0, y: box.y0, width: box.x1 - box.x0, height: box.y1 - box.y0 }));
-      const size = 5 * scale();
+      const size = 5 * stage.scale;
       for (const [x, y] of CORNERS) marks.push(svg("rect", { class: "handle", x: box[x] - size, y: box[y] - size, width: 2 * size, height: 2 * size }));
     }
     if (tool === "shape" && shape.length) {
@@ -56,11 +56,9 @@ export function createBrush(stage, classes) {
     stage.brush.replaceChildren(...marks);
   }
 
-  const scale = () => stage.photo.width / (stage.node.clientWidth || stage.photo.width);
-
   /** Return what a press grabs: a corner, the inside of the box or shape, or nothing. */
   function grab(point) {
-    const near = 12 * scale();
+    const near = 12 * stage.scale;
     if (tool === "box" && box) {
       const corner = CORNERS.find(([x, y]) => Math.hypot(box[x] - point.x, box[y] - point.y) < near);
       if (corner) return { corner };
@@ -108,7 +106,7 @@ export function createBrush(stage, classes) {
         grabbed = { anchor: { x: box[x === "x0" ? "x1" : "x0"], y: box[y === "y0" ? "y1" : "y0"] } };
         box = spanned(grabbed.anchor, point);
       } else if (grabbed.from) moveBy(point.x - grabbed.from.x, point.y - grabbed.from.y, grabbed.box || grabbed.shape);
-      else if (far(shape.at(-1), point, 3 * scale())) shape.push(point);
+      else if (far(shape.at(-1), point, 3 * stage.scale)) shape.push(point);
       occlude(startedAt);
     },
     release(startedAt) {

@@ -1,6 +1,6 @@
 // The classes as bars; a click chooses the class that everything is about. Before and after an occlusion side by side.
 
-import { announce } from "./notices.js";
+import { announce, sentence } from "./notices.js";
 import { fill, h, percent } from "./dom.js";
 import { change } from "./state.js";
 import { currentClass, on, subject } from "./subject.js";
@@ -13,7 +13,12 @@ export function createClasses() {
   const note = h("p", { class: "note" });
   const node = h("section", { class: "panel", "aria-labelledby": "classes-heading" },
     h("h2", { id: "classes-heading" }, "Classes"), list, note);
+  const warnings = h("div");
+  node.append(warnings);
   let after = null;
+
+  const hint = () => (subject.classes.length
+    ? "Choose a class for the sweep and the comparison." : "This model has no classes: it ends in feature maps.");
 
   /** Return the classes to show: the most likely ones, and the chosen one. */
   function shown() {
@@ -25,8 +30,8 @@ export function createClasses() {
   function draw() {
     const chosen = currentClass();
     fill(list, shown().map((score) => row(score, score === chosen, after?.get(score.id))));
-    note.textContent = after ? "Thin: the photo as it is. Thick: with the brushed part occluded." : "";
-    note.hidden = !after;
+    fill(note, after ? "Thin: the photo as it is. Thick: with the brushed part occluded." : hint());
+    fill(warnings, subject.warnings.map((warning) => h("p", { class: "warning" }, sentence(warning))));
   }
 
   const waiting = () => fill(list, h("li", { class: "waiting" }, "Classifying…"));
@@ -60,7 +65,7 @@ function row(score, isChosen, after) {
   return h("li", {},
     h("button", {
       type: "button", class: changed ? "class changed" : "class", "aria-pressed": String(isChosen), "data-id": score.id,
-      "aria-label": `${score.label}, ${spoken}`, title: `${score.id}: logit ${score.logit.toFixed(2)}`,
+      "aria-label": `${score.label}, ${spoken}`, title: `${score.label} (${score.id}): logit ${score.logit.toFixed(2)}`,
       onclick: () => change({ class: score === subject.classes[0] ? "" : score.id }, { replace: true }),
     },
     h("span", { class: "label" }, score.label),

@@ -3,7 +3,7 @@
 import { analyze, newestWins, post } from "./api.js";
 import { drawDifference, range } from "./colours.js";
 import { fill, h, painted, percent } from "./dom.js";
-import { announce, notifyError, reporting } from "./notices.js";
+import { announce, notify, notifyError, reporting } from "./notices.js";
 import { fetchTensor } from "./npy.js";
 import { addressOf, open, upload } from "./photos.js";
 import { reference, SMALL } from "./look.js";
@@ -36,9 +36,12 @@ export function createCompare(root) {
   }, reporting("compare"));
 
   panes.forEach((pane) => {
-    pane.stage.node.addEventListener("pointermove", (event) => {
-      if (pane.ready) follow({ point: pane.stage.point(event), from: pane, startedAt: event.timeStamp });
-    });
+    // A tap moves no pointer: it is a click alone.
+    for (const kind of ["pointermove", "click"]) {
+      pane.stage.node.addEventListener(kind, (event) => {
+        if (pane.ready) follow({ point: pane.stage.point(event), from: pane, startedAt: event.timeStamp });
+      });
+    }
     pane.stage.node.addEventListener("keydown", (event) => {
       const arrow = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
       if (!arrow || !pane.ready) return;
@@ -119,6 +122,7 @@ export function createCompare(root) {
 
   async function sweep(event) {
     if (controller || !panes.every((pane) => pane.ready)) return;
+    if (!panes.every((pane) => pane.classes.length)) return void notify("difference", "A model without classes has no occlusion map.", "note");
     controller = new AbortController();
     const { signal } = controller;
     start.disabled = true;
@@ -178,7 +182,7 @@ function createPane(letter) {
   const stage = new Stage(`Photo ${letter}. Arrow keys move the cursor in both photos.`);
   const models = h("select", { "aria-label": `Model ${letter}` });
   const input = h("input", { type: "file", accept: "image/*", hidden: true, "aria-label": `Photo ${letter}` });
-  const choose = h("button", { type: "button", onclick: () => input.click() }, "Photo");
+  const choose = h("button", { type: "button", onclick: () => input.click() }, "Choose photo");
   const note = h("p", { class: "note" });
   const grid = h("div", { class: "grid three" });
   const node = h("section", { class: "pane", "aria-label": letter }, h("div", { class: "row bar" }, h("b", {}, letter), models, input, choose), stage.node, note, grid);
@@ -209,7 +213,7 @@ function createPane(letter) {
     stage.show(photo);
     fill(grid);
     shown = [];
-    const [crop, classes] = await Promise.all([loadCrop(photo, model, { signal }), classify(photo, model, { signal })]);
+    const [crop, { classes }] = await Promise.all([loadCrop(photo, model, { signal }), classify(photo, model, { signal })]);
     stage.showCrop(crop);
     if (pane.view) URL.revokeObjectURL(pane.view.src);
     pane.view = crop;

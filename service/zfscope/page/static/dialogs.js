@@ -20,7 +20,7 @@ const KEYS = [
 /** Show the keys. */
 export function showHelp() {
   const dialog = h("dialog", { "aria-labelledby": "keys-heading", onclose: () => dialog.remove() },
-    h("h2", { id: "keys-heading" }, "Keys"),
+    h("h2", { id: "keys-heading", tabindex: "-1", autofocus: true }, "Keys"),
     h("dl", { class: "keys" }, KEYS.map(([key, meaning]) => h("div", {}, h("dt", {}, key), h("dd", {}, meaning)))),
     h("p", { class: "note" }, "Drop or paste a photo anywhere on the page. Photos stay in the server's memory for a while and are not stored."),
     h("div", { class: "row" }, h("button", { type: "button", class: "primary", onclick: () => dialog.close() }, "Close"), h("a", { href: "docs" }, "The same for programs")));

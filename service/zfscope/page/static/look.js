@@ -23,7 +23,12 @@ export function createLook(stage) {
   const heading = h("h2", { id: "units-heading" }, "Strongest units");
   const note = h("p", { class: "note" });
   const grid = h("div", { class: "grid nine", onkeydown: (event) => { if (event.key.startsWith("Arrow")) moveFocus(event, [...grid.children]); } });
-  const kinds = switcher("Picture of each unit", KINDS, "projection", (chosen) => { kind = chosen; drawTiles(units, tiles); });
+  const kinds = switcher("Picture of each unit", KINDS, "projection", (chosen) => {
+    kind = chosen;
+    tiles.forEach((tile) => tile.show(h("span", { class: "nothing" })));
+    fill(note, about);
+    drawTiles(units, tiles);
+  });
   const node = h("section", { class: "panel", "aria-labelledby": "units-heading" }, h("div", { class: "row" }, heading, kinds), note, grid);
   const pictures = new Map();
   let kind = "projection";
@@ -31,6 +36,7 @@ export function createLook(stage) {
   let drawing = true;
   let units = [];
   let tiles = [];
+  let about = "";
 
   const ask = newestWins(async ({ place, startedAt }, signal) => {
     const layer = currentLayer();
@@ -69,7 +75,7 @@ export function createLook(stage) {
       stage.showFields(place ? [found[0].receptive_field] : found.map((unit) => unit.receptive_field));
       stage.showCursor(place, Boolean(pinned));
     }
-    fill(note, describe(layer, found, place));
+    fill(note, about = describe(layer, found, place));
     if (!same) {
       units = found;
       tiles = found.map((unit, index) => unitTile(layer, unit, { rank: place ? null : index + 1 }));

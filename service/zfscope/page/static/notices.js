@@ -32,7 +32,7 @@ export const reporting = (key) => (error) => (error ? notifyError(key, error) : 
 /** Return an error's message as a sentence, with the field that it is about. */
 export function sentence(error) {
   const text = error.message || String(error);
-  const capital = /^[a-z]+\b(?!_)/.test(text) && !text.startsWith(error.field || "\n") ? text.charAt(0).toUpperCase() + text.slice(1) : text;
+  const capital = /^[a-z]+\b(?![_.[])/.test(text) ? text.charAt(0).toUpperCase() + text.slice(1) : text;
   return /[.!?]$/.test(capital) ? capital : `${capital}.`;
 }
 

@@ -1,13 +1,14 @@
 // Results of any analyzer: numbers, tables, pictures, and links to tensors.
 
 import { h, strength } from "./dom.js";
+import { sentence } from "./notices.js";
 
 const MOST_ROWS = 200;
 
 /** Return the parts of a result as elements. */
 export function resultNodes(result) {
   return [
-    ...(result.warnings || []).map((warning) => h("p", { class: "warning" }, warning.message)),
+    ...(result.warnings || []).map((warning) => h("p", { class: "warning" }, sentence(warning))),
     ...(result.pictures || []).map(picture),
     numbers(result.numbers || {}),
     ...Object.entries(result.tables || {}).map(([name, rows]) => table(name, rows)),

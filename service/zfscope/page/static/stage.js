@@ -3,6 +3,9 @@
 import { drawHeat } from "./colours.js";
 import { clamp, h, svg } from "./dom.js";
 
+// A photo that is wider or higher than this multiple of its other side is shown in part: its middle, where the crop is.
+const MOST_RATIO = 2.5;
+
 /** Drawing area of a photo; all coordinates are in photo pixels. */
 export class Stage {
   /** label: words for people who do not see it. */
@@ -27,8 +30,10 @@ export class Stage {
     this.clear();
     if (!photo) return;
     const { width, height } = photo;
-    this.node.style.setProperty("--ratio", width / height);
-    this.overlay.setAttribute("viewBox", `0 0 ${width} ${height}`);
+    const { x0, y0, x1, y1 } = this.shown = middleOf(photo);
+    this.node.style.setProperty("--ratio", (x1 - x0) / (y1 - y0));
+    this.overlay.setAttribute("viewBox", `${x0} ${y0} ${x1 - x0} ${y1 - y0}`);
+    this.position(this.image, { x0: 0, y0: 0, x1: width, y1: height });
     this.image.onerror = () => { this.undisplayable = true; this.image.hidden = true; };
     this.image.onload = () => { this.image.hidden = false; };
     this.undisplayable = false;
@@ -55,9 +60,10 @@ export class Stage {
 
   /** Position an element over a box. */
   position(element, { x0, y0, x1, y1 }) {
-    const { width, height } = this.photo;
+    const { shown } = this;
+    const [width, height] = [shown.x1 - shown.x0, shown.y1 - shown.y0];
     const share = (part, whole) => `${100 * part / whole}%`;
-    Object.assign(element.style, { left: share(x0, width), top: share(y0, height), width: share(x1 - x0, width), height: share(y1 - y0, height) });
+    Object.assign(element.style, { left: share(x0 - shown.x0, width), top: share(y0 - shown.y0, height), width: share(x1 - x0, width), height: share(y1 - y0, height) });
   }
 
   /** Draw receptive fields; the first is emphasized. */
@@ -67,10 +73,16 @@ export class Stage {
     this.fields.replaceChildren(...[...boxes.keys()].reverse().flatMap(drawn));
   }
 
+  /** Photo pixels per pixel of the screen. */
+  get scale() {
+    const width = this.shown.x1 - this.shown.x0;
+    return width / (this.node.clientWidth || width);
+  }
+
   /** Draw the cursor at a point, or none. pinned: drawn as a ring. */
   showCursor(point, pinned = false) {
     if (!point) return this.cursor.replaceChildren();
-    const size = this.photo.width / (this.node.clientWidth || this.photo.width);
+    const size = this.scale;
     return this.cursor.replaceChildren(
       svg("circle", { cx: point.x, cy: point.y, r: (pinned ? 7 : 3.5) * size, class: pinned ? "ring" : "dot" }),
     );
@@ -95,10 +107,10 @@ export class Stage {
   /** Return the point of a mouse or touch event in photo pixels. inCrop: moved into what the network sees. */
   point(event, inCrop = true) {
     const bounds = this.overlay.getBoundingClientRect();
-    const { width, height } = this.photo;
+    const { x0, y0, x1, y1 } = this.shown;
     const point = {
-      x: (event.clientX - bounds.left) / bounds.width * width,
-      y: (event.clientY - bounds.top) / bounds.height * height,
+      x: x0 + (event.clientX - bounds.left) / bounds.width * (x1 - x0),
+      y: y0 + (event.clientY - bounds.top) / bounds.height * (y1 - y0),
     };
     return inCrop ? this.inside(point) : point;
   }
@@ -109,6 +121,12 @@ export class Stage {
     const edge = 0.01;
     return { x: clamp(point.x, box.x0, box.x1 - edge), y: clamp(point.y, box.y0, box.y1 - edge) };
   }
+}
+
+/** Return the part of a photo that is shown: all of it, unless it is extremely wide or high. */
+function middleOf({ width, height }) {
+  const [right, lower] = [Math.min(width, height * MOST_RATIO), Math.min(height, width * MOST_RATIO)];
+  return { x0: (width - right) / 2, y0: (height - lower) / 2, x1: (width + right) / 2, y1: (height + lower) / 2 };
 }
 
 /** Set the position of a rectangle. */

@@ -4,10 +4,10 @@ import { call, getJson, post } from "./api.js";
 import { state } from "./state.js";
 
 /**
- * session, models: of the service. model: description of the model. crop: `{src, box}`. classes: all, most likely first.
+ * session, models: of the service. model: description of the model. crop: `{src, box}`. classes: all, most likely first; warnings: about the photo and the model.
  * since: time stamp of the newest click, key or file, from which results are timed.
  */
-export const subject = { session: null, models: [], model: null, photo: null, crop: null, classes: [], since: undefined };
+export const subject = { session: null, models: [], model: null, photo: null, crop: null, classes: [], warnings: [], since: undefined };
 
 const handlers = new Map();
 
@@ -74,10 +74,10 @@ export async function loadCrop(photo, model, options) {
   return { src: URL.createObjectURL(await response.blob()), box: { x0, y0, x1, y1 } };
 }
 
-/** Return the classes of a photo, most likely first. */
+/** Return `{classes, warnings}` of a photo, the most likely class first; no classes for a model without. */
 export async function classify(photo, model, options) {
   const { name, version } = model.summary;
+  if (!model.labels.length) return { classes: [], warnings: [] };
   const top = Math.min(Math.max(model.labels.length, 1), 1000);
-  const answer = await post("v1/classify", { photo: photo.hash, model: name, version, top }, options);
-  return answer.classes;
+  return post("v1/classify", { photo: photo.hash, model: name, version, top }, options);
 }

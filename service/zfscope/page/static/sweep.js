@@ -3,7 +3,7 @@
 import { analyze } from "./api.js";
 import { range } from "./colours.js";
 import { fill, h, painted, percent, seconds } from "./dom.js";
-import { announce, notifyError } from "./notices.js";
+import { announce, dismiss, notify, notifyError } from "./notices.js";
 import { fetchTensor } from "./npy.js";
 import { currentClass, isReady, on, request } from "./subject.js";
 
@@ -40,7 +40,8 @@ export function createSweep(stage) {
   async function run(startedAt) {
     if (!isReady() || controller) return;
     const about = currentClass();
-    if (!about) return;
+    if (!about) return void notify("sweep", "This model has no classes, so there is none to sweep for.", "note");
+    dismiss("sweep");
     controller = new AbortController();
     const { signal } = controller;
     last = request({ classes: [about.id] });
@@ -98,8 +99,8 @@ export function createSweep(stage) {
   on("subject", stop);
 
   return {
-    controls: [start, clear, opacity],
-    below: [progress.node, legend],
+    controls: [start],
+    below: [progress.node, h("div", { class: "row" }, legend, opacity, clear)],
     run,
     cancel: () => controller?.abort(),
     get running() { return controller !== null; },

@@ -73,7 +73,7 @@ export function createUnit(root) {
       ? ` Similarity to the control: SSIM ${strength(projection.control_ssim)}, rank correlation ${strength(projection.control_rank_correlation)}.`
       : "";
     note.textContent = `Activation ${strength(projection.activation)}${place}; receptive field ${Math.round(x1 - x0)} × ${Math.round(y1 - y0)} photo pixels.${similarity} Grey is zero.`;
-    fill(notices, warnings.map((warning) => h("p", { class: "warning" }, warning.message)));
+    fill(notices, warnings.map((warning) => h("p", { class: "warning" }, sentence(warning))));
     painted("unit", startedAt);
   }
 
