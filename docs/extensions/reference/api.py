@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 
 import zfscope
+from reference.markdown import sentence
 from zfscope import answers, plugin
 from zfscope import results as shared_results
 from zfscope.client import generated
@@ -97,10 +98,8 @@ def _directive(name: str, members: bool) -> str:
 def format_docstring(_: Any, __: str, ___: str, value: Any, ____: Any, lines: list[str]) -> None:
     """Convert a docstring to reStructuredText, for the event `autodoc-process-docstring`."""
     paragraphs, described = split_fields("\n".join(lines).strip(), _names_of(value) or ["-"])
-    lines[:] = [
-        *_blocks(paragraphs),
-        *(f":param {name}: {_escape(words)}" for name, words in described.items()),
-    ]
+    fields = [f"* **{name}**: {_escape(sentence(words))}" for name, words in described.items()]
+    lines[:] = [*_blocks(paragraphs), *fields, ""]
 
 
 def _names_of(value: Any) -> list[str]:

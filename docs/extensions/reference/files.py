@@ -11,8 +11,9 @@ import zfscope.networks.layers
 import zfscope.networks.spec
 import zfscope.scan.manifest
 import zfscope.store.manifest
+import zfscope.store.store
 import zfscope.training.recipe
-from reference.markdown import anchor, code, table, text
+from reference.markdown import anchor, code, sentence, table, text
 from zfscope.page.documentation import type_of
 from zfscope.scan.manifest import INDEX, IndexManifest
 from zfscope.scan.tables import MEANINGS, TABLES
@@ -28,6 +29,7 @@ _MODULES: tuple[ModuleType, ...] = (
     zfscope.networks.spec,
     zfscope.scan.manifest,
     zfscope.store.manifest,
+    zfscope.store.store,
     zfscope.training.recipe,
 )
 Schema = Mapping[str, Any]
@@ -37,7 +39,7 @@ def model_files() -> str:
     """Return the files of the model store."""
     manifest = Manifest.model_json_schema()
     parts = [_object(name, schema) for name, schema in _definitions(manifest)]
-    head = f"## {STORE_SETTINGS}\n\n{_members(StoreSettings.model_json_schema(), {})}"
+    head = f"## {STORE_SETTINGS}\n\n{_described('StoreSettings', StoreSettings.model_json_schema())}"
     return f"{head}## {MANIFEST}\n\n{_described('Manifest', manifest)}{''.join(parts)}"
 
 
@@ -88,12 +90,16 @@ def _members(schema: Schema, meanings: Mapping[str, str]) -> str:
         (
             code(name),
             type_of(member),
-            "required" if name in required else code(json.dumps(member.get("default", ""))),
-            text(meanings.get(name, member.get("description", ""))),
+            "required" if name in required else _default(member),
+            text(sentence(meanings.get(name, member.get("description", "")))),
         )
         for name, member in schema["properties"].items()
     ]
     return table(("member", "type", "default", "meaning"), rows)
+
+
+def _default(member: Schema) -> str:
+    return code(json.dumps(member["default"])) if "default" in member else ""
 
 
 def _parquet(name: str) -> str:

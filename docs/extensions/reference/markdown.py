@@ -14,6 +14,11 @@ def text(words: str) -> str:
     )
 
 
+def sentence(words: str) -> str:
+    """Return a description with a capital letter."""
+    return words[:1].upper() + words[1:]
+
+
 def code(words: object) -> str:
     """Return a code span."""
     return f"`{words}`" if words != "" else ""
