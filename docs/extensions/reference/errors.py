@@ -8,7 +8,7 @@ from zfscope.errors import ZfscopeError
 from zfscope.page.errors import OWN, ROUTER
 from zfscope.page.openapi import MEANINGS
 from zfscope.wire.http_status import HTTP_STATUSES
-from zfscope.wire.status import ERROR_STATUSES, TRANSPORT, error_status
+from zfscope.wire.status import TRANSPORT, error_status
 
 
 def errors() -> str:
@@ -16,21 +16,18 @@ def errors() -> str:
     kinds = [
         kind for kind in vars(classes).values() if inspect.isclass(kind) and issubclass(kind, ZfscopeError)
     ]
-    return table(
-        ("class", "meaning", "gRPC status", "reason", "HTTP", "retry"), [_error(kind) for kind in kinds]
-    )
+    return table(("class", "gRPC status", "reason", "HTTP", "retry"), [_error(kind) for kind in kinds])
 
 
 def _error(kind: type[ZfscopeError]) -> tuple[str, ...]:
     status = error_status(kind(""))
-    sent = kind in ERROR_STATUSES
+    meaning = text((inspect.getdoc(kind) or "").partition("\n\n")[0])
     return (
-        f"[`{kind.__name__}`](#zfscope.{kind.__name__})",
-        text((inspect.getdoc(kind) or "").partition("\n\n")[0]),
+        f"{code(kind.__name__)} {meaning}",
         code(status.code.name),
         code(status.reason),
         str(HTTP_STATUSES[status.reason]),
-        f"after {status.retry_s} s" if sent and status.retry_s else "",
+        f"after {status.retry_s} s" if status.retry_s else "",
     )
 
 

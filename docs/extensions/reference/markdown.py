@@ -15,8 +15,9 @@ def text(words: str) -> str:
 
 
 def sentence(words: str) -> str:
-    """Return a description with a capital letter."""
-    return words[:1].upper() + words[1:]
+    """Return a description with a capital letter, unless it starts with a name such as float32."""
+    first = words.partition(" ")[0]
+    return words[:1].upper() + words[1:] if first.isalpha() else words
 
 
 def code(words: object) -> str:
