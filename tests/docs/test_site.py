@@ -1,6 +1,7 @@
 """The site in Chromium, from its files: search, colour schemes, narrow windows, no requests to others."""
 
 from collections.abc import Iterator
+from typing import Literal
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -32,10 +33,10 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(params=["light", "dark"])
-def tab(request: pytest.FixtureRequest, chromium: Browser, site: Site) -> Iterator[Page]:
+@pytest.fixture
+def tab(chromium: Browser, site: Site) -> Iterator[Page]:
     """A tab of 360 pixels; the test fails if a page logs an error or requests a file of another site."""
-    context = chromium.new_context(color_scheme=request.param, viewport={"width": 360, "height": 740})
+    context = chromium.new_context(viewport={"width": 360, "height": 740})
     faults: list[str] = []
     page = context.new_page()
     page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
@@ -51,13 +52,16 @@ def _is_own(url: str, site: Site) -> bool:
     return url.startswith((site.folder.as_uri(), "data:"))
 
 
-def test_pages_fit_into_a_narrow_window_and_follow_the_colour_scheme(tab: Page, site: Site) -> None:
-    dark = tab.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pages_fit_into_a_narrow_window_and_follow_the_colour_scheme(
+    scheme: Literal["light", "dark"], tab: Page, site: Site
+) -> None:
+    tab.emulate_media(color_scheme=scheme)
     for name in PAGES:
         tab.goto(site.page(name).path.as_uri())
         assert tab.evaluate("document.scrollingElement.scrollWidth") <= 360, name
         red = tab.evaluate(r"Number(getComputedStyle(document.body).backgroundColor.match(/\d+/)[0])")
-        assert red < 60 if dark else red > 200
+        assert red < 60 if scheme == "dark" else red > 200
 
 
 @pytest.mark.parametrize(("words", "title", "text"), SEARCHES)
