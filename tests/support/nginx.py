@@ -1,9 +1,10 @@
-"""nginx on a free port, configured by the content of a server block."""
+"""nginx on a free port, configured by the content of a server block or of the http block."""
 
 import os
 import signal
 import socket
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.support.ports import free_ports
@@ -23,10 +24,13 @@ http {{
     fastcgi_temp_path {folder}/fastcgi;
     uwsgi_temp_path {folder}/uwsgi;
     scgi_temp_path {folder}/scgi;
-    server {{
-        listen {address}{protocol};
-        {server}
-    }}
+    {http}
+}}
+"""
+_SERVER = """
+server {{
+    listen {address}{protocol};
+    {server}
 }}
 """
 
@@ -34,17 +38,21 @@ http {{
 class Nginx:
     """An nginx process."""
 
-    def __init__(self, folder: Path, server: str, *, protocol: str = "") -> None:
-        """server: content of the server block. protocol: of the port, such as http2."""
+    def __init__(
+        self, folder: Path, server: str = "", *, protocol: str = "", http: Callable[[str], str] | None = None
+    ) -> None:
+        """server: content of the server block. protocol: of the port, such as http2.
+
+        http: instead of both, a function that returns the content of the http block for an address.
+        """
         (port,) = free_ports(1)
         self.address = f"127.0.0.1:{port}"
+        parts = {"address": self.address, "protocol": f" {protocol}" if protocol else "", "server": server}
         self._config = folder / "nginx.conf"
         names = {
             "folder": folder,
             "user": "user root;" if os.geteuid() == 0 else "",  # so that it can write its temporary files
-            "address": self.address,
-            "protocol": f" {protocol}" if protocol else "",
-            "server": server,
+            "http": http(self.address) if http else _SERVER.format(**parts),
         }
         self._config.write_text(_CONFIG.format(**names))
         self._process: subprocess.Popen[bytes] | None = None

@@ -34,6 +34,17 @@ class NodeClient:
             self._install(npm)
         shutil.copy(_SOURCE / "call.js", self._folder)
 
+    def run(self, folder: Path, program: str, *arguments: str) -> str:
+        """Run a program of a folder with the packages of the client; return what it prints."""
+        packages = folder / "node_modules"
+        if not packages.exists():
+            packages.symlink_to(self._folder / "node_modules")
+        result = subprocess.run(
+            [self._node, program, *arguments], cwd=folder, capture_output=True, text=True, timeout=60
+        )
+        assert result.returncode == 0, result.stderr
+        return result.stdout
+
     def start(
         self, address: str, method: str, request: Path, options: Mapping[str, object]
     ) -> "subprocess.Popen[str]":

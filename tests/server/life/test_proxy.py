@@ -17,7 +17,7 @@ from zfscope.errors import NotReady
 
 StartAnalysis = Callable[[Client], "Future[Any]"]
 SERVER = """
-client_max_body_size 24m;
+client_max_body_size 52m;
 location / {{
     grpc_pass grpc://{upstream};
     grpc_read_timeout 900s;
