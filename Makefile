@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo page serve test fuzz corpus test-wire check proto docs docs-drawings bench bench-shutdown bench-restart gpu-check train-default clean
+.PHONY: help setup demo page serve test fuzz corpus test-wire check proto docs docs-drawings docs-pictures bench bench-shutdown bench-restart gpu-check train-default clean
 
 PYTHON ?= python3
 # Build of ONNX Runtime: cpu, or gpu for CUDA.
@@ -90,6 +90,9 @@ check: $(DEV)  ## Lint, types, import rules, protos and the Dockerfile
 docs: $(DOCS)  ## Build the documentation as a site in build/site; a warning is an error
 	@$(BIN)/sphinx-build --quiet --fresh-env --fail-on-warning --keep-going --conf-dir docs --doctree-dir build/doctrees . $(SITE)
 	@echo "open $(CURDIR)/$(SITE)/index.html"
+
+docs-pictures: $(DEV) $(DEMO)  ## Make the pictures of the documentation again (needs Chromium; 15 minutes)
+	$(BIN)/python -m docs.pictures --models $(MODELS)
 
 docs-drawings: $(DEV)  ## Make the drawings of the documentation again, from the engine's numbers
 	$(BIN)/python -m docs.drawings

@@ -1,0 +1,1 @@
+"""Makes the pictures in docs/images: figures, the page and the gallery."""
