@@ -28,6 +28,7 @@ def test_the_commands_are_the_documented_ones() -> None:
         "gallery",
         "health",
         "index",
+        "indexed-photo",
         "models",
         "page",
         "project",

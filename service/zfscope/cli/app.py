@@ -35,6 +35,7 @@ _SUMMARIES = {
     "analyzers": "List the installed analyzers with their package and cost.",
     "health": "Check whether a service accepts requests.",
     "top-k": "Show the photos in an index that activate each map most.",
+    "indexed-photo": "Write the file of a photo that an index records.",
     "evolve": "Show how feature maps develop over the training epochs.",
     "compare": "Compare the first layers and dead maps of models.",
     "serve": "Serve models over gRPC until Ctrl-C.",
