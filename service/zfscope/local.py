@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 from zfscope.analysis.call import AnalysisCall, Partial, Prepare, Report, analyze
 from zfscope.analysis.classification import DEFAULT_TOP, check_classifies, check_top, classification
 from zfscope.analysis.description import analyzer_info, model_info, model_summary
-from zfscope.analysis.indexed_photo import indexed_photo
 from zfscope.analysis.progress import PartialResults, ProgressMeter
 from zfscope.analysis.registry import Registry, load_analyzers
 from zfscope.analysis.trace_cache import DEFAULT_BYTES, trace_cache
@@ -184,6 +183,8 @@ def _analyzers(
 def _indexed_photo(
     client: LocalClient, request: analysis_pb2.GetIndexedPhotoRequest, check_cancelled: Callable[[], None]
 ) -> IndexedPhoto:
+    from zfscope.analysis.indexed_photo import indexed_photo  # imported late: it needs torch and pyarrow
+
     model = client.store.find(request.model, version_of(request))
     return indexed_photo(model, request.index, request.blake2b, client.image_limits)
 
