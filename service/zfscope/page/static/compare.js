@@ -6,12 +6,11 @@ import { fill, h, painted, percent } from "./dom.js";
 import { announce, notify, notifyError, reporting } from "./notices.js";
 import { fetchTensor } from "./npy.js";
 import { addressOf, open, upload } from "./photos.js";
-import { reference, SMALL } from "./look.js";
+import { createProjections } from "./projections.js";
 import { Stage } from "./stage.js";
 import { change, state } from "./state.js";
 import { classify, currentClass, currentLayer, hasMaps, loadCrop, loadModel, modelName, on, subject } from "./subject.js";
 import { progressBar } from "./sweep.js";
-import { square, unitTile } from "./tiles.js";
 
 const TOP = 3;
 const CLASSES = 6;
@@ -200,10 +199,10 @@ function createPane(letter) {
     }
     input.value = "";
   });
-  let shown = [];
   const pane = { node, stage, ready: false, cursor: null, classes: [], photo: null, model: null };
 
   const request = (members) => ({ photo: pane.photo.hash, model: pane.model.summary.name, version: pane.model.summary.version, ...members });
+  const row = createProjections(grid, { key: `tiles ${letter}`, request, onPictures: () => row.draw() });
 
   pane.show = async (model, photo, signal) => {
     pane.ready = false;
@@ -212,7 +211,7 @@ function createPane(letter) {
     fill(models, subject.models.filter((each) => !each.damage).map((each) => h("option", { value: JSON.stringify([each.name, each.version]), selected: each.name === name && each.version === version }, modelName(each))));
     stage.show(photo);
     fill(grid);
-    shown = [];
+    row.forget();
     const [crop, { classes }] = await Promise.all([loadCrop(photo, model, { signal }), classify(photo, model, { signal })]);
     stage.showCrop(crop);
     if (pane.view) URL.revokeObjectURL(pane.view.src);
@@ -232,14 +231,8 @@ function createPane(letter) {
     const { units } = await post("v1/activations", request({ layer: layer.name, top: TOP, pictures: false, y: point.y, x: point.x }), { signal });
     stage.showFields([units[0].receptive_field]);
     note.textContent = `${layer.name} at ${Math.round(point.x)}, ${Math.round(point.y)}`;
-    const wanted = JSON.stringify(units.map(reference));
-    if (shown === wanted) return;
-    shown = wanted;
-    const tiles = units.map((unit) => unitTile(layer, unit));
-    fill(grid, tiles);
-    post("v1/project", request({ layer: layer.name, units: units.map(reference), ...SMALL })).then((answer) => {
-      answer.projections.forEach((projection, index) => tiles[index].show(square(projection.picture, 0, 2, `Projection of ${tiles[index].title}`)));
-    }, (error) => notifyError("compare", error));
+    row.show(layer, units);
+    row.draw();
   };
   pane.target = () => {
     const about = currentClass();

@@ -4,14 +4,11 @@ import { analyze, newestWins, post } from "./api.js";
 import { fill, h, painted, switcher } from "./dom.js";
 import { fetchTensor } from "./npy.js";
 import { announce, reporting, sentence } from "./notices.js";
-import { state } from "./state.js";
+import { boundedMap, createProjections, reference, rules } from "./projections.js";
 import { currentLayer, hasMaps, isReady, on, request, subject } from "./subject.js";
-import { mosaic, moveFocus, square, unitTile } from "./tiles.js";
+import { mosaic, moveFocus } from "./tiles.js";
 
 const TOP = 9;
-const KEPT = 500;
-/** Options of projections that are shown as tiles. */
-export const SMALL = { sheet: false, tile_px: 160 };
 const KINDS = [
   ["projection", "Projection", "The pixels that each unit responds to"],
   ["patch", "Patch", "The part of the photo that each unit sees"],
@@ -25,17 +22,16 @@ export function createLook(stage) {
   const grid = h("div", { class: "grid nine", onkeydown: (event) => { if (event.key.startsWith("Arrow")) moveFocus(event, [...grid.children]); } });
   const kinds = switcher("Picture of each unit", KINDS, "projection", (chosen) => {
     kind = chosen;
-    tiles.forEach((tile) => tile.show(h("span", { class: "nothing" })));
+    row.tiles.forEach((tile) => tile.show(h("span", { class: "nothing" })));
     fill(note, about);
-    drawTiles(units, tiles);
+    drawTiles();
   });
   const node = h("section", { class: "panel", "aria-labelledby": "units-heading" }, h("div", { class: "row" }, heading, kinds), note, grid);
-  const pictures = new Map();
+  const row = createProjections(grid, { key: "tiles", request, onPictures: drawTiles });
+  const patches = boundedMap();
   let kind = "projection";
   let pinned = null;
   let drawing = true;
-  let units = [];
-  let tiles = [];
   let about = "";
 
   const ask = newestWins(async ({ place, startedAt }, signal) => {
@@ -45,73 +41,48 @@ export function createLook(stage) {
     show(layer, answer.units, place, startedAt);
   }, reporting("look"));
 
-  const askPictures = newestWins(async ({ wanted, startedAt }, signal) => {
-    const answer = await post("v1/project", request({ layer: wanted[0].layer.name, units: wanted.map(({ unit }) => reference(unit)), ...rules(), ...SMALL }), { signal });
-    answer.projections.forEach((projection, index) => keep(wanted[index].key, projection.picture));
-    drawTiles(units, tiles, startedAt);
-  }, reporting("tiles"));
-
   const askTop = newestWins(async ({ layer, maps }, signal) => {
     const { name, version } = subject.model.summary;
     for (const map of maps) {
       const answer = await analyze("v1/top-k", { model: name, version, layer: layer.name, maps: [map], pictures: false, tensors: true }, { signal });
-      keep(topKey(layer, map, { name, version }), await fetchTensor(answer.patches, { signal }));
-      drawTiles(units, tiles);
+      patches.set(topKey(layer, map, { name, version }), await fetchTensor(answer.patches, { signal }));
+      drawTiles();
     }
   }, (error) => { if (error) fill(note, sentence(error)); });
 
-  const keep = (key, value) => {
-    pictures.set(key, value);
-    if (pictures.size > KEPT) pictures.delete(pictures.keys().next().value);
-  };
-  const topKey = (layer, map, { name, version } = subject.model.summary) => `top:${name}:${version}:${layer.name}:${map}`;
-  const rules = () => ({ rule: state().rule, normalisation: state().normalisation });
-  const keyOf = (layer, unit) => JSON.stringify([request(), layer.name, unit.map, unit.y, unit.x, rules()]);
+  const topKey = (layer, map, { name, version } = subject.model.summary) => `${name}:${version}:${layer.name}:${map}`;
 
   function show(layer, found, place, startedAt) {
-    const same = units.length === found.length && units.every((unit, index) => keyOf(layer, unit) === keyOf(layer, found[index]) && tiles[index]);
     heading.textContent = place ? `${layer.name} at ${Math.round(place.x)}, ${Math.round(place.y)}` : `Strongest of ${layer.name}`;
     if (drawing) {
       stage.showFields(place ? [found[0].receptive_field] : found.map((unit) => unit.receptive_field));
       stage.showCursor(place, Boolean(pinned));
     }
     fill(note, about = describe(layer, found, place));
-    if (!same) {
-      units = found;
-      tiles = found.map((unit, index) => unitTile(layer, unit, { rank: place ? null : index + 1 }));
-      fill(grid, tiles);
-      tiles.forEach((tile, index) => {
+    if (row.show(layer, found, { ranked: !place })) {
+      row.tiles.forEach((tile, index) => {
         const emphasize = () => stage.showFields([found[index].receptive_field]);
         tile.addEventListener("mouseenter", emphasize);
         tile.addEventListener("focus", emphasize);
       });
     }
     painted(place ? "hover" : "units", startedAt);
-    drawTiles(units, tiles, startedAt);
+    drawTiles(startedAt);
   }
 
   /** Draw the pictures that are known, and ask for the others. */
-  function drawTiles(shown, drawn, startedAt) {
-    if (!isReady() || !shown.length) return;
-    const layer = currentLayer();
-    if (kind === "top") return drawTop(layer, shown, drawn);
-    const wanted = [];
-    shown.forEach((unit, index) => {
-      const key = keyOf(layer, unit);
-      const picture = pictures.get(key);
-      if (!picture) wanted.push({ layer, unit, key });
-      else drawn[index].show(square(picture, kind === "patch" ? 1 : 0, 2, `${kind === "patch" ? "Patch" : "Projection"} of ${drawn[index].title}`));
-    });
-    if (wanted.length) askPictures({ wanted, startedAt });
-    else painted("hover tiles", startedAt);
+  function drawTiles(startedAt) {
+    if (!isReady() || !row.units.length) return;
+    if (kind === "top") drawTop(currentLayer());
+    else if (row.draw({ patch: kind === "patch", startedAt })) painted("hover tiles", startedAt);
   }
 
-  function drawTop(layer, shown, drawn) {
+  function drawTop(layer) {
     const missing = [];
-    shown.forEach((unit, index) => {
-      const patches = pictures.get(topKey(layer, unit.map));
-      if (!patches) missing.push(unit.map);
-      else drawn[index].show(mosaic(patches, 0, `Patches of the strongest photos of ${drawn[index].title}`));
+    row.units.forEach((unit, index) => {
+      const known = patches.get(topKey(layer, unit.map));
+      if (!known) missing.push(unit.map);
+      else row.tiles[index].show(mosaic(known, 0, `Patches of the strongest photos of ${row.tiles[index].title}`));
     });
     if (missing.length) askTop({ layer, maps: missing });
   }
@@ -132,11 +103,11 @@ export function createLook(stage) {
     ask({ place, startedAt });
   }
 
-  const again = () => { askTop.cancel(); pinned = null; units = []; stage.showCursor(null); at(null); };
-  on("photo", () => { ask.cancel(); askPictures.cancel(); units = []; fill(grid); fill(note); stage.showFields([]); });
+  const again = () => { askTop.cancel(); pinned = null; row.forget(); stage.showCursor(null); at(null); };
+  on("photo", () => { ask.cancel(); row.forget(); fill(grid); fill(note); stage.showFields([]); });
   on("subject", again);
   on("layer", again);
-  on("rule", () => { units = []; at(pinned); });
+  on("rule", () => { row.forget(); at(pinned); });
 
   return {
     node,
@@ -159,14 +130,8 @@ export function createLook(stage) {
     calls() {
       const layer = currentLayer();
       const where = pinned ? { y: pinned.y, x: pinned.x } : {};
-      const projected = units.length ? [["project", request({ layer: layer.name, units: units.map(reference), ...rules() })]] : [];
+      const projected = row.units.length ? [["project", request({ layer: layer.name, units: row.units.map(reference), ...rules() })]] : [];
       return [["activations", request({ layer: layer.name, top: Math.min(TOP, layer.shape[0]), ...where })], ...projected];
     },
   };
 }
-
-/** Return a unit as requests name it. */
-export function reference({ map, y, x }) {
-  return y === null || y === undefined ? { map } : { map, y, x };
-}
-
