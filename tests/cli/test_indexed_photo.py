@@ -38,7 +38,9 @@ def test_the_file_of_a_record_is_written(
     run: Run, server: str, photo: Path, tmp_path: Path, remote: bool
 ) -> None:
     location = ["--server", server] if remote else []
-    found = json.loads(run("top-k", *INDEX, "--layer", "conv1", "--json", *location).stdout)
+    found = json.loads(
+        run("top-k", *INDEX, "--layer", "conv1", "--out", tmp_path / "top-k", "--json", *location).stdout
+    )
     (digest, *_) = [row["blake2b"] for row in found["tables"]["records"] if row["path"] == "ant/1.png"]
     out = tmp_path / "new" / "photo.png"
     result = run("indexed-photo", digest, *INDEX, "--out", out, *location)
