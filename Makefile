@@ -91,7 +91,7 @@ docs: $(DOCS)  ## Build the documentation as a site in build/site; a warning is 
 	@$(BIN)/sphinx-build --quiet --fresh-env --fail-on-warning --keep-going --conf-dir docs --doctree-dir build/doctrees . $(SITE)
 	@echo "open $(CURDIR)/$(SITE)/index.html"
 
-docs-pictures: $(DEV) $(DEMO)  ## Make the pictures of the documentation again (needs Chromium; 15 minutes)
+docs-pictures: $(DEV) $(DEMO)  ## Make the pictures of the documentation again (needs Chromium; minutes)
 	$(BIN)/python -m docs.pictures --models $(MODELS)
 
 docs-drawings: $(DEV)  ## Make the drawings of the documentation again, from the engine's numbers

@@ -1,6 +1,6 @@
 """Makes the pictures of the documentation.
 
-python -m docs.pictures                      # all: ten minutes on two cores
+python -m docs.pictures                      # all, which takes minutes
 python -m docs.pictures page-look top-9      # only these
 """
 
