@@ -97,6 +97,9 @@ docs-pictures: $(DEV) $(DEMO)  ## Make the pictures of the documentation again (
 docs-drawings: $(DEV)  ## Make the drawings of the documentation again, from the engine's numbers
 	$(BIN)/python -m docs.drawings
 
+notebooks: $(DEV)  ## Run the notebooks of the documentation and store their outputs
+	@$(BIN)/python -m tests.support.notebooks
+
 proto: $(DEV)  ## Generate the stubs and the client's methods from proto/
 	$(BIN)/python proto/generate.py service
 	$(BIN)/python proto/client.py service

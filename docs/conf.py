@@ -17,7 +17,7 @@ version = release = importlib.metadata.version("zfscope")
 language = "en"
 
 extensions = [
-    "myst_parser",
+    "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx_copybutton",
     "mathml",
@@ -31,6 +31,7 @@ root_doc = "docs/index"
 _SOURCES = {"docs", "examples", "model_store"}
 include_patterns = [
     "docs/**.md",
+    "docs/**.ipynb",
     "ARCHITECTURE.md",
     "CHANGELOG.md",
     "SECURITY.md",
@@ -54,6 +55,9 @@ python_use_unqualified_type_names = True
 
 # Two hyphens are the beginning of an option, not a dash.
 smartquotes = False
+
+# Notebooks are shown with their stored outputs; `make notebooks` runs them.
+nb_execution_mode = "off"
 
 html_theme = "furo"
 html_title = "ZFScope"

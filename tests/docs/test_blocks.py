@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.page_runner import PageRunner, Services
-from tests.support.pages import PAGES, ROOT, blocks_of, matches, name_of
+from tests.support.pages import NOTEBOOKS, PAGES, ROOT, blocks_of, matches, name_of
 
 PACKAGES = Path(sysconfig.get_path("purelib"))
 PAVILION = PACKAGES / "sklearn/datasets/images/china.jpg"
@@ -72,7 +72,7 @@ def runner(tmp_path: Path, cache: Path, services: Services, monkeypatch: pytest.
     return PageRunner(folder, services)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
+@pytest.mark.parametrize("page", [*PAGES, *NOTEBOOKS], ids=name_of)
 def test_the_code_blocks_of_a_page_run(page: Path, runner: PageRunner) -> None:
     for block in blocks_of(page):
         try:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.pages import PAGES, ROOT, anchors_of, links_of, name_of
+from tests.support.pages import NOTEBOOKS, PAGES, ROOT, anchors_of, links_of, name_of
 
-LINKED = (*PAGES, ROOT / "SECURITY.md", ROOT / "CHANGELOG.md")
+LINKED = (*PAGES, *NOTEBOOKS, ROOT / "SECURITY.md", ROOT / "CHANGELOG.md")
 DECISIONS = sorted((ROOT / "docs" / "explanation" / "decisions").glob("[!R]*.md"))
 
 
@@ -29,9 +29,11 @@ def test_every_page_is_reachable_from_the_readme() -> None:
         reached.add(page)
         targets = [(page.parent / link.partition("#")[0]).resolve() for link in links_of(page)]
         pending += [
-            file for file in targets if file.suffix == ".md" and file.exists() and file not in reached
+            file
+            for file in targets
+            if file.suffix in (".md", ".ipynb") and file.exists() and file not in reached
         ]
-    assert [name_of(page) for page in PAGES if page not in reached] == []
+    assert [name_of(page) for page in (*PAGES, *NOTEBOOKS) if page not in reached] == []
 
 
 @pytest.mark.parametrize(("name", "limit"), [("README.md", 900), ("ARCHITECTURE.md", 2000)])

@@ -11,6 +11,7 @@ from tests.support.site import Site
 
 PAGES = (
     "index",
+    "tutorials/first-photo",
     "how-to/serving",
     "reference/commands",
     "reference/http",

@@ -1,5 +1,6 @@
-"""Code blocks, markers, links and anchors of the Markdown pages."""
+"""Code blocks, markers, links and anchors of the Markdown pages, and of the Markdown cells of notebooks."""
 
+import json
 import re
 from dataclasses import dataclass
 from itertools import pairwise
@@ -11,6 +12,7 @@ from markdown_it.token import Token
 ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "examples" / "zfscope-gradcam" / "README.md"
 PAGES = (ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").rglob("*.md")), GUIDE)
+NOTEBOOKS = tuple(sorted((ROOT / "docs").rglob("*.ipynb")))
 
 _MARKER = re.compile(r"<!--\s*(not run|file|excerpt of|output)(?::\s*(.+?))?\s*-->", re.DOTALL)
 
@@ -39,9 +41,18 @@ def name_of(page: Path) -> str:
     return page.relative_to(ROOT).as_posix()
 
 
+def markdown_of(page: Path) -> str:
+    """Return the text of a page, or of the Markdown cells of a notebook."""
+    text = page.read_text(encoding="utf-8")
+    if page.suffix != ".ipynb":
+        return text
+    cells = [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "markdown"]
+    return "\n\n".join("".join(cell["source"]) for cell in cells)
+
+
 def blocks_of(page: Path) -> list[Block]:
     """Return the fenced blocks of a page, in order."""
-    tokens = MarkdownIt("commonmark").parse(page.read_text(encoding="utf-8"))
+    tokens = MarkdownIt("commonmark").parse(markdown_of(page))
     return [
         _block(token, before)
         for before, token in zip([None, *tokens], tokens, strict=False)
@@ -82,9 +93,7 @@ def _stripped(text: str) -> str:
 
 def links_of(page: Path) -> list[str]:
     """Return the targets of the links and pictures of a page that point into the repository."""
-    inline = (
-        token for token in MarkdownIt("commonmark").parse(page.read_text("utf-8")) if token.type == "inline"
-    )
+    inline = (token for token in MarkdownIt("commonmark").parse(markdown_of(page)) if token.type == "inline")
     nodes = [node for token in inline for node in token.children or ()]
     targets = [str(node.attrs.get("href") or node.attrs.get("src") or "") for node in nodes]
     return [target for target in targets if target and not re.match(r"[a-z]+:", target)]
@@ -92,6 +101,6 @@ def links_of(page: Path) -> list[str]:
 
 def anchors_of(page: Path) -> set[str]:
     """Return the anchors that GitHub generates for the headings of a page."""
-    tokens = MarkdownIt("commonmark").parse(page.read_text(encoding="utf-8"))
+    tokens = MarkdownIt("commonmark").parse(markdown_of(page))
     headings = [following.content for token, following in pairwise(tokens) if token.type == "heading_open"]
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
