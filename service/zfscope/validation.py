@@ -1,5 +1,6 @@
 """Readable messages for pydantic's validation errors; unknown names are reported with the allowed ones."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
@@ -12,6 +13,13 @@ _MAX_NAMES = 40
 # Longer names are not compared with the allowed ones, which would take time.
 _MAX_TYPO = 200
 _PREFIX = "Value error, "
+# Types in the terms of a request, where pydantic names Python's.
+_TYPES = dict.fromkeys(
+    ("model_type", "model_attributes_type", "dataclass_type", "dataclass_exact_type", "dict_type"),
+    "Input should be a JSON object",
+)
+_TYPES |= dict.fromkeys(("list_type", "tuple_type", "set_type"), "Input should be a list")
+_TYPES |= {"int_parsing_size": "Input is too large for an integer"}
 
 
 def validation_faults(error: ValidationError, model: type[BaseModel]) -> Iterator[tuple[ErrorDetails, str]]:
@@ -30,6 +38,16 @@ def first_fault(error: ValidationError, model: type[BaseModel]) -> str:
 def path_of(location: Sequence[int | str]) -> str:
     """Return a location in data as a path: `units[2].y`."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
+
+
+def shown_value(value: object) -> str:
+    """Return a value as messages show it; empty for null and for objects, which their path names."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    items = value if isinstance(value, list | tuple) else (value,)
+    if not all(isinstance(item, str | bytes | int | float) for item in items):
+        return ""
+    return f"{list(value) if isinstance(value, tuple) else value!r:.80}"
 
 
 def unknown_name(name: str, allowed: Sequence[str]) -> str:
@@ -70,11 +88,22 @@ def takes_text(field: Mapping[str, Any], schema: Mapping[str, Any]) -> bool:
 
 
 def _message(fault: ErrorDetails, model: type[BaseModel]) -> str:
+    if fault["type"] in _TYPES:
+        return _TYPES[fault["type"]]
     if fault["type"] != "extra_forbidden":
-        return fault["msg"].removeprefix(_PREFIX)
+        text = re.sub("^(Tuple|Set|Frozenset)", "List", fault["msg"].removeprefix(_PREFIX))
+        return (
+            re.sub(r"\b(True|False)\b", lambda match: match[0].lower(), text)
+            if _lists_values(fault)
+            else text
+        )
     *parents, name = fault["loc"]
     schema = model.model_json_schema()
     return unknown_name(str(name), tuple(dict.fromkeys(_names(schema, schema, parents))))
+
+
+def _lists_values(fault: ErrorDetails) -> bool:
+    return fault["type"] in ("literal_error", "enum")
 
 
 def _names(

@@ -2,11 +2,11 @@
 
 import asyncio
 import signal
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from zfscope.analysis.contract import Analysis, Context, Picture
 from zfscope.analysis.registry import RegisteredAnalyzer
@@ -300,5 +300,35 @@ def test_a_list_with_an_invalid_item_is_not_reported_as_too_short() -> None:
     with pytest.raises(InputError, match=r"^steps\[1\] is -1: Input should be greater") as refusal:
         read_params(Listing(), {"steps": [3, -1]})
     assert set(refusal.value.fields) == {"steps[1]"}
-    with pytest.raises(InputError, match=r"^steps is \[\]: Tuple should have at least 1 item"):
+    with pytest.raises(InputError, match=r"^steps is \[\]: List should have at least 1 item"):
         read_params(Listing(), {"steps": []})
+
+
+def test_errors_show_values_in_the_terms_of_the_request() -> None:
+    class Corner(BaseModel):
+        x: int | None = None
+
+        @model_validator(mode="after")
+        def _reject_none(self) -> "Corner":
+            if self.x is None:
+                raise ValueError("set x")
+            return self
+
+    class Corners(BaseModel):
+        corners: tuple[Corner, ...] = ()
+        control: Literal[1] | None = None
+
+    class Cornered(Fake):
+        params = Corners
+
+    def message(values: dict[str, Any]) -> str:
+        with pytest.raises(InputError) as refusal:
+            read_params(Cornered(), values)
+        return str(refusal.value)
+
+    assert message({"corners": [{"x": None}]}) == "corners[0] is invalid: set x"
+    assert message({"corners": [Corner.model_construct()]}) == "corners[0] is invalid: set x"
+    assert message({"corners": [None]}) == "corners[0] is invalid: Input should be a JSON object"
+    assert message({"corners": {}}) == "corners is invalid: Input should be a list"
+    assert message({"corners": [{"x": 1e99}]}) == "corners[0].x is 1e+99: Input is too large for an integer"
+    assert message({"control": False}) == "control is false: Input should be 1"

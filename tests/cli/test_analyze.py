@@ -128,7 +128,7 @@ def test_boxes_of_parts_are_read_from_a_file(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"nose": [NOSE, NOSE]}, "parts is {'nose': [{"),
+        ({"nose": [NOSE, NOSE]}, "parts is invalid: Input should be a list"),
         ([NOSE], "parts[0].name is missing; it is required"),
         ([{"name": "nose", "boxes": [[20, 12, 36, 30]]}], "parts[0].boxes[0] is ["),
         ([{"name": "nose", "boxes": [NOSE]}], "parts[0].boxes of 'nose' has 1 boxes for 2 photos"),
@@ -136,7 +136,10 @@ def test_boxes_of_parts_are_read_from_a_file(
             [{"name": "nose", "boxes": [NOSE, {**NOSE, "x1": 5}]}],
             "the box is empty: x0 has to be less than x1",
         ),
-        ([{"name": "nose", "boxes": [NOSE, {**NOSE, "x1": None}]}], "parts[0].boxes[1].x1 is None"),
+        (
+            [{"name": "nose", "boxes": [NOSE, {**NOSE, "x1": None}]}],
+            "parts[0].boxes[1].x1 is invalid: Input should be a valid number",
+        ),
     ],
 )
 @pytest.mark.parametrize("remote", [False, True])

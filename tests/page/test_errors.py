@@ -83,7 +83,19 @@ def test_a_wrong_path_or_method_is_an_error_like_any_other(
             "activations",
             {"pictures": "none"},
             "pictures",
-            "pictures: Input should be True, False or 'inline'",
+            "pictures: Input should be true, false or 'inline'",
+        ),
+        (
+            "project",
+            {"layer": "conv5", "units": [[1]]},
+            "units[0]",
+            "units[0]: Input should be a JSON object",
+        ),
+        (
+            "project",
+            {"layer": "conv5", "units": [{"map": 1, "y": 1}]},
+            "units[0]",
+            "units[0] is invalid: give both y",
         ),
         (
             "compare-architectures",

@@ -20,7 +20,7 @@ from zfscope.cancellation import interruptible
 from zfscope.errors import AnalyzerFailed, BadAnalysis, InputError, TooMuchWork, ZfscopeError
 from zfscope.results import merge_notices
 from zfscope.store import Model
-from zfscope.validation import UNKNOWN, path_of, validation_faults
+from zfscope.validation import UNKNOWN, path_of, shown_value, validation_faults
 
 # Costs are int64 on the wire.
 _MAX_PASSES = 2**63 - 1
@@ -42,21 +42,27 @@ def input_error(error: ValidationError, params: type[BaseModel], *, under: str =
     """Return the error for invalid parameters: for each field, its value and what is allowed."""
     errors = list(validation_faults(error, params))
     inside = {fault["loc"][:depth] for fault, _ in errors for depth in range(len(fault["loc"]))}
-    faults = {
-        path_of((under, *fault["loc"])): _with_value(fault, text)
-        for fault, text in errors
-        # pydantic also reports a list with an invalid item as too short.
-        if not (fault["type"] == "too_short" and fault["loc"] in inside)
-    }
+    # pydantic also reports a list with an invalid item as too short.
+    errors = [
+        (fault, text) for fault, text in errors if fault["type"] != "too_short" or fault["loc"] not in inside
+    ]
+    faults = {path_of((under, *fault["loc"])): _with_value(fault, text) for fault, text in errors}
     field, text = next(iter(faults.items()))
-    message = f"{field} {text}" if text.startswith(UNKNOWN) else f"{field} is {text}"
-    return InputError(message if field else text, field=field, fields=faults)
+    return InputError(f"{field}{_link(*errors[0])}{text}" if field else text, field=field, fields=faults)
 
 
 def _with_value(fault: ErrorDetails, text: str) -> str:
     if fault["type"] == "missing":
         return "missing; it is required"
-    return text if text.startswith(UNKNOWN) else f"{fault['input']!r:.80}: {text}"
+    value = "" if text.startswith(UNKNOWN) else shown_value(fault["input"])
+    return f"{value}: {text}" if value else text
+
+
+def _link(fault: ErrorDetails, text: str) -> str:
+    """Return what stands between a field and the message about it."""
+    if text.startswith(UNKNOWN):
+        return " "
+    return " is " if fault["type"] == "missing" or shown_value(fault["input"]) else " is invalid: "
 
 
 @contextmanager

@@ -223,7 +223,7 @@ def test_a_layer_with_fewer_maps_than_the_default_shows_all(numbers: Context) ->
         ({"maps": [3, 3]}, InputError, "maps", "'3' is named more than once"),
         ({"maps": [-1]}, InputError, "maps[0]", "-1"),
         ({"maps": [3], "top": 2}, InputError, "top", "top is 2: maps are set too; set only one of them"),
-        ({"y": 20}, InputError, "x", "x is None: set both y and x, or neither"),
+        ({"y": 20}, InputError, "x", "x is invalid: set both y and x, or neither"),
         ({"x": 20}, InputError, "x", "x is 20.*: set both y and x, or neither"),
         ({"y": float("nan"), "x": 20}, InputError, "y", "finite"),
         (
