@@ -96,6 +96,29 @@ def press_until(tab: Page, key: str, selector: str) -> None:
     pytest.fail(f"{selector} is not reached by {key}")
 
 
+def test_the_focus_is_never_lost_between_views(open_page: Open) -> None:
+    tab = open_page()
+    tab.keyboard.press("Tab")
+    expect(tab.locator("#skip")).to_be_focused()
+    tab.keyboard.press("Enter")
+    expect(tab.locator("#photo-view button >> nth=0")).to_be_focused()
+    tab.locator(".samples button >> nth=0").focus()
+    tab.keyboard.press("Enter")
+    expect(tab.locator("#photo-view .stage")).to_be_focused()
+    tile = tab.locator(".layers .tile >> nth=1")
+    tile.focus()
+    tab.keyboard.press("Enter")
+    expect(tab.locator("#unit-view h1 a")).to_be_focused()
+    tab.keyboard.press("ArrowRight")
+    expect(tab.locator("#unit-view h1 a")).to_be_focused()
+    tab.keyboard.press("Escape")
+    expect(tile).to_be_focused()
+    tab.keyboard.press("2")
+    expect(tab.locator("#compare-view .stage >> nth=0")).to_be_focused()
+    tab.keyboard.press("3")
+    expect(tab.locator("a[aria-current]:focus")).to_be_visible()
+
+
 def test_a_tap_pins_a_place_on_a_touch_screen(open_page: Open, photo: bytes) -> None:
     tab = open_page(has_touch=True, viewport={"width": 400, "height": 800})
     show(tab, "photo", photo)

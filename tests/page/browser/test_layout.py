@@ -75,6 +75,10 @@ def test_a_model_without_classes_says_so(open_page: Open, bare: PageClient, phot
     expect(tab.locator("#photo-view .panel >> nth=0")).to_contain_text("This model has no classes")
     tab.keyboard.press("s")
     expect(tab.locator("#notices p")).to_contain_text("no classes, so there is none to sweep for.")
+    tab.keyboard.press("b")
+    expect(tab.locator("#notices p").last).to_contain_text("no classes, so there are no probabilities")
+    drag(tab, (0.4, 0.4), (0.5, 0.5))
+    expect(tab.locator("#notices .error")).to_have_count(0)
     tab.keyboard.press("2")
     expect(tab.locator(".pane .note >> nth=1")).to_contain_text("point at a place")
     tab.click("text=Difference of occlusion maps")
@@ -109,6 +113,32 @@ def test_the_toolbar_stays_when_an_occlusion_map_is_drawn(open_page: Open) -> No
     tab.keyboard.press("s")
     expect(tab.locator("text=Hide map")).to_be_visible()
     assert tab.locator(STAGE).bounding_box() == before
+
+
+@pytest.mark.parametrize("width", [360, 1200])
+def test_nothing_moves_while_a_sweep_is_in_progress(open_page: Open, width: int) -> None:
+    tab = open_page("sample=first.png", viewport={"width": width, "height": 850})
+    expect(tab.locator(".layers li").last.locator(".tile")).to_have_count(4)
+    strip = tab.locator(".strip")
+    before = strip.bounding_box()
+    tab.evaluate(
+        """() => {
+            const original = window.fetch;
+            window.fetch = async (path, options) => {
+                if (path === "v1/occlude") await new Promise((resolve) => { window.proceed = resolve; });
+                return original(path, options);
+            };
+        }"""
+    )
+    tab.click("text=Sweep")
+    expect(tab.locator("#photo-view .progress")).to_be_visible()
+    assert strip.bounding_box() == before
+    tab.evaluate("window.proceed()")
+    expect(tab.locator("#photo-view .legend")).to_be_visible()
+    assert strip.bounding_box() == before
+    tab.click("text=Hide map")
+    expect(tab.locator(".readout")).to_be_visible()
+    assert strip.bounding_box() == before
 
 
 def test_a_tap_looks_at_a_place_of_both_photos_of_a_comparison(open_page: Open) -> None:

@@ -88,7 +88,7 @@ def test_a_click_on_a_class_makes_the_page_about_it(open_page: Open, photo: byte
     expect(third).to_have_attribute("aria-pressed", "true")
     assert f"class={third.get_attribute('data-id')}" in tab.url
     tab.click("text=Sweep")
-    expect(tab.locator(".legend")).to_contain_text(third.locator(".label").inner_text())
+    expect(tab.locator("#photo-view .legend")).to_contain_text(third.locator(".label").inner_text())
 
 
 def test_reload_and_back_restore_the_view(open_page: Open, photo: bytes) -> None:

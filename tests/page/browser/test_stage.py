@@ -171,14 +171,14 @@ def occluded(local: ClientMethods, photo: bytes, **region: object) -> list[float
 
 def test_a_sweep_draws_the_map_over_the_photo(tab: Page, local: LocalClient, photo: bytes) -> None:
     tab.click("text=Sweep")
-    expect(tab.locator(".legend")).to_be_visible()
-    expect(tab.locator(".legend")).not_to_contain_text("so far")
+    expect(tab.locator("#photo-view .legend")).to_be_visible()
+    expect(tab.locator("#photo-view .legend")).not_to_contain_text("so far")
     label = local.classify(photo).classes[0].label
     values = local.occlude(photo, tensors=True, pictures=False).classes[0].value_map
     assert values is not None
-    expect(tab.locator(".legend")).to_contain_text(label)
-    expect(tab.locator(".legend .low")).to_have_text(f"{100 * values.min():.1f} %")
-    expect(tab.locator(".legend .high")).to_have_text(f"{100 * values.max():.1f} %")
+    expect(tab.locator("#photo-view .legend")).to_contain_text(label)
+    expect(tab.locator("#photo-view .legend .low")).to_have_text(f"{100 * values.min():.1f} %")
+    expect(tab.locator("#photo-view .legend .high")).to_have_text(f"{100 * values.max():.1f} %")
     size = tab.locator(".heat").first.evaluate("(canvas) => [canvas.height, canvas.width]")
     assert size == list(values.shape)
     tab.click("text=Hide map")
@@ -214,6 +214,49 @@ def test_a_sweep_is_drawn_as_it_comes_in_and_can_be_cancelled(
     tab.click("#photo-view .progress >> text=Cancel")
     expect(tab.locator("#photo-view .progress")).to_be_hidden()
     assert tab.evaluate("window.aborted")
+
+
+def test_an_analysis_that_a_stopping_server_ended_begins_again(tab: Page) -> None:
+    tab.evaluate(
+        """() => {
+            const original = window.fetch;
+            const stopped = 'event: error\\ndata: {"error": {"reason": "CANCELLED"}}\\n\\n';
+            const ended = ["", stopped];
+            window.fetch = (path, options) => (path === "v1/occlude" && ended.length
+                ? Promise.resolve(new Response(ended.pop())) : original(path, options));
+        }"""
+    )
+    tab.keyboard.press("b")
+    tab.locator("#photo-view .stage").focus()
+    tab.keyboard.press("ArrowRight")
+    expect(tab.locator(".class.changed").first).to_be_visible()
+    expect(tab.locator("#notices p")).to_have_count(0)
+
+
+def test_a_late_answer_does_not_end_the_sentence_about_a_server_that_is_away(tab: Page) -> None:
+    tab.evaluate(
+        """() => {
+            const original = window.fetch;
+            window.away = true;
+            window.fetch = async (path, options) => {
+                if (path === "v1/activations") await new Promise((resolve) => { window.answer = resolve; });
+                else if (window.away) throw new TypeError("away");
+                return original(path, options);
+            };
+        }"""
+    )
+    stage, away = tab.locator("#photo-view .stage"), tab.locator("#notices [data-key=away]")
+    stage.focus()
+    tab.keyboard.press("ArrowRight")
+    tab.keyboard.press("b")
+    tab.keyboard.press("ArrowRight")
+    expect(away).to_be_visible()
+    tab.evaluate("window.answer()")
+    expect(tab.locator("#units-heading")).to_contain_text("conv5 at")
+    expect(away).to_be_visible()
+    tab.evaluate("window.away = false")
+    expect(tab.locator(".class.changed").first).to_be_visible()
+    expect(away).to_have_count(0)
 
 
 def test_the_strip_shows_the_strongest_maps_of_each_layer(

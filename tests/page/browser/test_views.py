@@ -112,14 +112,18 @@ def test_the_difference_of_two_occlusion_maps_is_drawn(tab: Page, local: LocalCl
     tab.click("text=Difference of occlusion maps")
     expect(tab.locator(".difference figcaption")).to_be_visible()
     label = local.classify(photo).classes[0].label_id
-    changes = []
+    changes, cleans = [], []
     for version in (2, 1):
         options = {"version": version, "classes": [label], "tensors": True, "pictures": False}
         (score,) = local.occlude(photo, **options).classes  # type: ignore[arg-type]
         assert score.value_map is not None
         changes.append(score.value_map - score.clean)
+        cleans.append(score.clean)
     limit = 100 * np.abs(changes[1] - changes[0]).max()
     expect(tab.locator(".difference figcaption")).to_contain_text(f"red +{limit:.1f} %")
+    lowest = [f"{100 * (change.min() + clean):.1f} %" for change, clean in zip(changes, cleans, strict=True)]
+    expect(tab.locator(".pane .legend .low")).to_have_text(lowest)
+    expect(tab.locator(".pane .legend").last).to_be_visible()
 
 
 def test_two_photos_are_compared(tab: Page, local: LocalClient) -> None:
@@ -164,6 +168,12 @@ def test_a_wrong_parameter_is_reported_next_to_its_field(open_page: Open, tab: P
     other.click("#analyze-view button.primary")
     expect(other.locator("#parameter-units-wrong")).to_contain_text("JSON")
     expect(other.locator("#parameter-layer-wrong")).to_be_hidden()
+    other.fill("#parameter-units", '[{"map": 1, "y": 1}, {"maps": 1}]')
+    other.click("#analyze-view button.primary")
+    expect(other.locator("#parameter-units-wrong")).to_contain_text("units[0]: give both y and x")
+    expect(other.locator("#parameter-units-wrong")).to_contain_text(
+        "units[1].maps is not known; allowed: map"
+    )
 
 
 def test_an_installed_analyzer_appears_and_is_cancelled(

@@ -15,6 +15,9 @@ export const reactions = {
 
 const RETRY_MS = 1000;
 const BUSY_TRIES = 5;
+const STREAM_TRIES = 3;
+// Reasons with which a server that stops ends its streams.
+const ENDED = ["CANCELLED", "NOT_READY"];
 let restored = null;
 let pending = 0;
 const idle = [];
@@ -54,10 +57,7 @@ async function repeat(path, options) {
   let busy = 0;
   for (;;) {
     const response = await attempt(path, init);
-    if (response?.ok) {
-      if (wait) returned();
-      return response;
-    }
+    if (response?.ok) return response;
     if (response === null || isAway(response)) {
       if (!wait) throw response === null ? new ServiceError({ reason: "NOT_READY", message: "the server does not answer" }, 0) : await errorOf(response);
       await untilRestored(init.signal);
@@ -113,7 +113,7 @@ function pause(ms, signal) {
   });
 }
 
-/** Wait until the server answers again; one poll for all callers. */
+/** Wait until the server answers again; one poll for all callers. Late answers of the time before do not end it. */
 function untilRestored(signal) {
   restored ||= poll();
   return new Promise((resolve, reject) => {
@@ -129,20 +129,26 @@ async function poll() {
     const response = await attempt("v1/health", {});
     if (response && !isAway(response)) break;
   }
-  returned();
-}
-
-function returned() {
-  if (!restored) return;
   restored = null;
   reactions.back();
 }
 
 /**
- * Run an analysis that reports progress; return its result.
+ * Run an analysis that reports progress; return its result. One that a stopping server ended begins again.
  * report: called with each report of progress. signal: cancels the analysis on the server, too.
  */
 export async function analyze(path, body, { report = () => {}, signal } = {}) {
+  for (let tried = 1; ; tried += 1) {
+    const result = await resultOf(path, body, report, signal);
+    if (result) return result;
+    if (signal?.aborted) throw new DOMException("aborted", "AbortError");
+    if (tried === STREAM_TRIES) throw new ServiceError({ reason: "NOT_READY", message: "the server ended the analysis before its result; run it again" }, 0);
+    await untilRestored(signal);
+  }
+}
+
+/** Return the result of a stream; null if it ended before. */
+async function resultOf(path, body, report, signal) {
   const response = await call(path, {
     method: "POST", signal, body: JSON.stringify(body),
     headers: { "Content-Type": "application/json", Accept: "text/event-stream" },
@@ -150,10 +156,10 @@ export async function analyze(path, body, { report = () => {}, signal } = {}) {
   for await (const { event, data } of events(response.body)) {
     if (event === "progress") report(data);
     else if (event === "result") return data;
+    else if (event === "error" && ENDED.includes(data.error?.reason)) return null;
     else if (event === "error") throw new ServiceError(data.error || data, 0);
   }
-  if (signal?.aborted) throw new DOMException("aborted", "AbortError");
-  throw new ServiceError({ reason: "NOT_READY", message: "the server ended the analysis before its result; run it again" }, 0);
+  return null;
 }
 
 async function* events(stream) {

@@ -7,6 +7,7 @@ import { faultsOf, findModel, titleOf } from "./check.js";
 import { createCompare } from "./compare.js";
 import { fill, find, findAll, h, isTyping, painted } from "./dom.js";
 import { announce, dismiss, dismissErrors, notify, notifyError, sentence } from "./notices.js";
+import { focusView, keepFocus } from "./focus.js";
 import { NO_PHOTO, open, restore } from "./photos.js";
 import { showHelp, signIn } from "./dialogs.js";
 import { address, change, state, subscribe } from "./state.js";
@@ -143,6 +144,7 @@ function show() {
     link.href = address({ view: link.dataset.view === "photo" ? "" : link.dataset.view });
   }
   document.title = `${currentView().title()} - ZFScope`;
+  keepFocus();
 }
 
 subscribe((now, former, replaced) => {
@@ -157,9 +159,9 @@ subscribe((now, former, replaced) => {
   if (isOther("rule") || isOther("normalisation")) emit("rule");
   load().then(show);
   emit("state");
+  if (isOther("view") || isOther("map")) window.scrollTo(0, 0);
   show();
   if (!replaced && (isOther("view") || isOther("photo"))) dismissErrors();
-  if (isOther("view") || isOther("map")) window.scrollTo(0, 0);
 });
 
 for (const kind of ["click", "keydown", "change", "drop", "paste"]) {
@@ -175,6 +177,7 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
 });
 
+find("#skip").addEventListener("click", focusView);
 find("#save").addEventListener("click", (event) => saveArchive(currentView(), event.currentTarget));
 find("#copy").addEventListener("click", () => showCalls(currentView()));
 find("#help").addEventListener("click", showHelp);

@@ -36,7 +36,7 @@ export function createBrush(stage, classes) {
     if (box) box = rounded(box);
     shape = shape.map(rounded);
     draw();
-    if (isMarked()) ask({ members: members(), startedAt });
+    if (isMarked() && subject.classes.length) ask({ members: members(), startedAt });
   }
 
   const least = () => LEAST * (stage.crop.x1 - stage.crop.x0) / subject.model.preprocessing.crop_px;
@@ -135,7 +135,7 @@ export function createBrush(stage, classes) {
     },
     again: () => occlude(),
     get active() { return Boolean(box) || shape.length > 0; },
-    calls: () => (subject.model && stage.crop && isMarked() ? [["occlude", { ...members(), pictures: undefined }]] : []),
+    calls: () => (subject.model && stage.crop && subject.classes.length && isMarked() ? [["occlude", { ...members(), pictures: undefined }]] : []),
   };
 }
 

@@ -10,7 +10,7 @@ import { createProjections } from "./projections.js";
 import { Stage } from "./stage.js";
 import { change, state } from "./state.js";
 import { classify, currentClass, currentLayer, hasMaps, loadCrop, loadModel, modelName, on, subject } from "./subject.js";
-import { progressBar } from "./sweep.js";
+import { mapLegend, progressBar } from "./sweep.js";
 
 const TOP = 3;
 const CLASSES = 6;
@@ -183,8 +183,9 @@ function createPane(letter) {
   const input = h("input", { type: "file", accept: "image/*", hidden: true, "aria-label": `Photo ${letter}` });
   const choose = h("button", { type: "button", onclick: () => input.click() }, "Choose photo");
   const note = h("p", { class: "note" });
+  const legend = mapLegend();
   const grid = h("div", { class: "grid three" });
-  const node = h("section", { class: "pane", "aria-label": letter }, h("div", { class: "row bar" }, h("b", {}, letter), models, input, choose), stage.node, note, grid);
+  const node = h("section", { class: "pane", "aria-label": letter }, h("div", { class: "row bar" }, h("b", {}, letter), models, input, choose), stage.node, h("div", { class: "turns" }, legend.node), note, grid);
   const isFirst = letter === "A";
   models.addEventListener("change", () => {
     const [name, version] = JSON.parse(models.value);
@@ -210,6 +211,7 @@ function createPane(letter) {
     const { name, version } = model.summary;
     fill(models, subject.models.filter((each) => !each.damage).map((each) => h("option", { value: JSON.stringify([each.name, each.version]), selected: each.name === name && each.version === version }, modelName(each))));
     stage.show(photo);
+    legend.node.hidden = true;
     fill(grid);
     row.forget();
     const [crop, { classes }] = await Promise.all([loadCrop(photo, model, { signal }), classify(photo, model, { signal })]);
@@ -218,6 +220,7 @@ function createPane(letter) {
     pane.view = crop;
     pane.classes = classes;
     pane.ready = true;
+    if (classes.length) legend.write(pane.target().label, 0.5, 0.5);
     note.textContent = `${pane.layer().name}: point at a place.`;
   };
   pane.layer = () => {
@@ -243,7 +246,10 @@ function createPane(letter) {
     const result = await analyze("v1/occlude", { ...request({ classes: [score.id] }), pictures: false, tensors: true }, { signal, report });
     const { value_map: link, clean } = result.classes[0];
     const map = await fetchTensor(link, { signal });
-    stage.showHeat(map, range(map.values), { opacity: 0.75, words: `Occlusion map of ${score.label}` });
+    const [low, high] = range(map.values);
+    stage.showHeat(map, [low, high], { opacity: 0.75, words: `Occlusion map of ${score.label}: from ${percent(low)} to ${percent(high)}` });
+    legend.write(score.label, low, high);
+    legend.node.hidden = false;
     return { map, clean, label: score.label };
   };
   pane.calls = () => {

@@ -18,16 +18,21 @@ export function schemaForm(schema, { layers = [], labels = [] } = {}) {
       findAll(".wrong", node).forEach((note) => { note.hidden = true; });
       fields.forEach((each) => each.input.removeAttribute("aria-invalid"));
       const others = [];
+      const complaints = new Map();
       for (const [path, message] of Object.entries(messages)) {
-        const name = path.replace(/^parameters\./, "").split(/[.[]/)[0];
-        const owner = fields.find((each) => each.name === name);
-        if (owner) owner.complain(message);
+        const place = path.replace(/^parameters\./, "");
+        const owner = fields.find((each) => each.name === place.split(/[.[]/)[0]);
+        if (owner) complaints.set(owner, [...complaints.get(owner) || [], place === owner.name ? message : inside(place, message)]);
         else others.push(message);
       }
+      complaints.forEach((lines, owner) => owner.complain(lines.join("\n")));
       return others;
     },
   };
 }
+
+/** Return a message about a part of a field, such as `boxes[0].x1`. */
+const inside = (place, message) => `${place}${message.startsWith("is ") ? " " : ": "}${message}`;
 
 function suggestions(id, values) {
   return h("datalist", { id }, values.map((value) => h("option", { value })));

@@ -11,8 +11,9 @@ import { currentClass, isReady, on, request } from "./subject.js";
 export function progressBar(label, cancel) {
   const bar = h("progress", { max: "1", value: "0", "aria-label": label });
   const text = h("span", { class: "left" });
+  const values = h("span", { class: "note" });
   const button = h("button", { type: "button", onclick: cancel }, "Cancel");
-  const node = h("div", { class: "progress", hidden: true }, bar, text, button);
+  const node = h("div", { class: "progress", hidden: true }, bar, text, button, values);
   return {
     node,
     button,
@@ -21,17 +22,35 @@ export function progressBar(label, cancel) {
       bar.value = fraction;
       text.textContent = `${Math.round(100 * fraction)} %${left ? `, ${seconds(left)}` : ""}`;
     },
-    hide() { node.hidden = true; },
+    /** Show the range of the values so far. */
+    range(text_) { values.textContent = text_; },
+    hide() {
+      node.hidden = true;
+      values.textContent = "";
+    },
   };
 }
 
-/** Create the sweep of a stage. */
-export function createSweep(stage) {
+/** Return the legend of an occlusion map, hidden. write(label, low, high): what the ends of its scale mean. */
+export function mapLegend(...controls) {
+  const text = h("p", { class: "legend" });
+  return {
+    node: h("div", { class: "row", hidden: true }, text, controls),
+    write(label, low, high) {
+      fill(text, `Probability of ${label}, occluded there: `, h("span", { class: "values" }, h("span", { class: "low" }, percent(low)),
+        h("span", { class: "scale", "aria-hidden": "true" }), h("span", { class: "high" }, percent(high))));
+    },
+    get words() { return text.textContent; },
+  };
+}
+
+/** Create the sweep of a stage. readout: text below it, which gives its place to progress and legend. */
+export function createSweep(stage, readout) {
   const start = h("button", { type: "button", title: "Occlude the photo window by window (S)", onclick: (event) => run(event.timeStamp) }, "Sweep");
-  const clear = h("button", { type: "button", hidden: true, onclick: () => hide() }, "Hide map");
-  const opacity = h("input", { type: "range", min: "0.2", max: "1", step: "0.05", value: "0.75", "aria-label": "Opacity of the map", hidden: true });
+  const clear = h("button", { type: "button", onclick: () => hide() }, "Hide map");
+  const opacity = h("input", { type: "range", min: "0.2", max: "1", step: "0.05", value: "0.75", "aria-label": "Opacity of the map" });
   const progress = progressBar("Progress of the sweep", () => controller?.abort());
-  const legend = h("p", { class: "legend", hidden: true });
+  const legend = mapLegend(opacity, clear);
   let controller = null;
   let last = null;
 
@@ -46,6 +65,7 @@ export function createSweep(stage) {
     const { signal } = controller;
     last = request({ classes: [about.id] });
     start.disabled = true;
+    readout.hidden = legend.node.hidden = true;
     progress.show({ fraction: 0 });
     announce(`Sweep for ${about.label} started`);
     let first = startedAt;
@@ -66,7 +86,7 @@ export function createSweep(stage) {
       const [score] = result.classes;
       draw(await fetchTensor(score.value_map, { signal }), about, false, score);
       controller.abort();
-      announce(`Sweep finished: ${legend.textContent}`);
+      announce(`Sweep finished: ${legend.words}`);
     } catch (error) {
       notifyError("sweep", error);
       if (error.name === "AbortError") announce("Sweep cancelled");
@@ -74,6 +94,8 @@ export function createSweep(stage) {
     controller = null;
     start.disabled = false;
     progress.hide();
+    legend.node.hidden = stage.heat.hidden;
+    readout.hidden = !legend.node.hidden;
   }
 
   function draw(maps, about, partial, score) {
@@ -83,24 +105,29 @@ export function createSweep(stage) {
     const [low, high] = range(values);
     const words = `Occlusion map of ${about.label}: from ${percent(low)} to ${percent(high)}`;
     stage.showHeat({ shape: map.shape, values }, [low, high], { opacity: opacity.value, words });
-    for (const element of [clear, opacity, legend]) element.hidden = false;
-    fill(legend, `Probability of ${about.label} with the window there: `, h("span", { class: "low" }, percent(low)), h("span", { class: "scale", "aria-hidden": "true" }), h("span", { class: "high" }, percent(high)), partial ? " (so far)" : "");
+    legend.write(about.label, low, high);
+    progress.range(partial ? `${percent(low)} to ${percent(high)} so far` : "");
     stage.showFields(score?.lowest_at ? [score.lowest_at] : []);
   }
 
   function hide() {
     stage.heat.hidden = true;
-    for (const element of [clear, opacity, legend]) element.hidden = true;
+    legend.node.hidden = true;
+    readout.hidden = Boolean(controller);
     stage.showFields([]);
   }
 
   const stop = () => { controller?.abort(); hide(); last = null; };
+  // Room for the legend before there is one.
+  const reserve = () => { if (currentClass() && legend.node.hidden) legend.write(currentClass().label, 0.5, 0.5); };
   on("photo", stop);
+  on("classes", reserve);
+  on("class", reserve);
   on("subject", stop);
 
   return {
     controls: [start],
-    below: [progress.node, h("div", { class: "row" }, legend, opacity, clear)],
+    below: h("div", { class: "turns" }, readout, progress.node, legend.node),
     run,
     cancel: () => controller?.abort(),
     get running() { return controller !== null; },

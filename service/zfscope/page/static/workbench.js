@@ -4,6 +4,7 @@ import { dropZone, photoButtons } from "./bring.js";
 import { createBrush } from "./brush.js";
 import { createClasses } from "./classes.js";
 import { fill, h, switcher } from "./dom.js";
+import { dismiss, notify } from "./notices.js";
 import { createLook } from "./look.js";
 import { Stage } from "./stage.js";
 import { createStrip } from "./strip.js";
@@ -16,6 +17,7 @@ const TOOLS = [
   ["shape", "Shape", "Occlude a shape that you draw (F)"],
 ];
 const LABEL = "Photo. Arrow keys move the cursor or the box, Shift and arrow keys resize the box, Enter pins, Escape clears.";
+const NO_CLASSES = "This model has no classes, so there are no probabilities to compare. The analyzer occlude measures what a box does to a feature map.";
 
 /** Create the view. */
 export function createWorkbench(root) {
@@ -23,14 +25,14 @@ export function createWorkbench(root) {
   const classes = createClasses();
   const look = createLook(stage);
   const brush = createBrush(stage, classes);
-  const sweep = createSweep(stage);
+  const readout = h("p", { class: "readout" });
+  const sweep = createSweep(stage, readout);
   const strip = createStrip();
   const tools = switcher("Tool", TOOLS, "look", use);
   const fills = h("label", { class: "note", hidden: true }, "filled ", brush.fillings);
-  const readout = h("p", { class: "readout" });
   const bar = h("div", { class: "row bar" }, tools, fills, h("span", { class: "row" }, sweep.controls), h("span", { class: "spacer" }), photoButtons());
   const bench = h("div", { class: "bench", hidden: true },
-    h("div", { class: "sight" }, h("h1", { class: "spoken" }, "Photo"), bar, stage.node, readout, sweep.below),
+    h("div", { class: "sight" }, h("h1", { class: "spoken" }, "Photo"), bar, stage.node, sweep.below),
     h("div", { class: "findings" }, classes.node, look.node), strip.node);
   const drop = dropZone();
   let tool = "look";
@@ -45,7 +47,10 @@ export function createWorkbench(root) {
     stage.node.dataset.tool = name;
     cursor = null;
     look.draw(name === "look");
-    if (name !== "look") brush.use(name);
+    dismiss("brush");
+    if (name === "look") return;
+    brush.use(name);
+    if (isReady() && !subject.classes.length) notify("brush", NO_CLASSES, "note");
   }
 
   const isOutside = (event) => event.target !== stage.overlay && !stage.overlay.contains(event.target);
