@@ -6,7 +6,7 @@ import pytest
 
 from zfscope import location
 from zfscope.errors import NotFound
-from zfscope.location import find_store
+from zfscope.location import find_store, find_target_store
 from zfscope.store import ModelStore
 
 
@@ -60,3 +60,14 @@ def test_the_error_without_a_store_lists_the_searched_folders_and_the_option(che
 
 def test_the_checkout_is_the_root_of_this_repository() -> None:
     assert (location._checkout() / "service" / "zfscope" / "location.py").is_file()
+
+
+def test_models_are_added_to_the_store_that_is_read(checkout: Path) -> None:
+    assert find_target_store(None) == Path("model_store")  # there is none yet
+
+    (checkout / "model_store").mkdir()
+    assert find_target_store(None) == checkout / "model_store"
+    assert find_target_store(Path("other")) == Path("other")
+
+    Path("model_store").mkdir()
+    assert find_target_store(None) == Path.cwd() / "model_store"

@@ -25,6 +25,19 @@ def find_store(store: Path | None) -> Path:
     raise NotFound(f"no model store at {tried}; name one with --store or ZFSCOPE_STORE", field="store")
 
 
+def find_target_store(store: Path | None) -> Path:
+    """Return the path of the store that models are added to: the one that is read, else ./model_store.
+
+    A new folder next to an existing store of the checkout would hide its models.
+    """
+    if store is not None:
+        return store
+    try:
+        return find_store(None)
+    except NotFound:
+        return Path(STORE)
+
+
 def _checkout() -> Path:
     """Return the root of the repository if the package runs from a checkout."""
     return Path(__file__).parents[2]

@@ -11,6 +11,7 @@ from zfscope.cli import options as opt
 from zfscope.cli.labels import check_order, read_class_names
 from zfscope.cli.output import print_json, print_warnings, warnings_json
 from zfscope.cli.streams import echo
+from zfscope.location import find_target_store
 
 if TYPE_CHECKING:
     from zfscope.results import Notice
@@ -76,7 +77,7 @@ def import_model(
     half: Annotated[
         bool, typer.Option("--half", help="Store weights in half precision instead of float32.")
     ] = False,
-    store: opt.TargetStore = opt.DEFAULT_STORE,
+    store: opt.TargetStore = None,
     as_json: opt.AsJson = False,
 ) -> None:
     """Import a convolutional network from an ONNX file into the model store.
@@ -103,7 +104,8 @@ def import_model(
     from zfscope.store.manifest import preprocessing_notices
     from zfscope.store.write import check_available
 
-    check_available(store, name, version)
+    target = find_target_store(store)
+    check_available(target, name, version)
     names = read_class_names(labels) if labels else None
     out_of_order = check_order(labels, names) if labels and names else ""
     with Console(stderr=True).status(f"reading {file.name}"):  # shown on terminals only
@@ -125,7 +127,7 @@ def import_model(
         f"difference is {reading.difference:.0e} of a tensor's largest value.",
     )
     folder = publish(
-        store,
+        target,
         name,
         ImportedModel(reading.network, steps, f"Imported from {file.name}", notes),
         provenance=Provenance(source=f"Imported from '{file.name}'"),
@@ -134,10 +136,10 @@ def import_model(
         preprocessing_assumed=not stated,
         precision="float16" if half else "float32",
     )
-    warnings = [*preprocessing_notices(ModelStore(store).manifest(name, version))]
+    warnings = [*preprocessing_notices(ModelStore(target).manifest(name, version))]
     if out_of_order:
         warnings.append(Notice("labels-out-of-order", out_of_order, "labels"))
-    _report(folder, name, store, as_json=as_json, warnings=warnings)
+    _report(folder, name, target, as_json=as_json, warnings=warnings)
 
 
 def _numbers(text: str, field: str) -> tuple[float, ...] | None:
@@ -163,7 +165,7 @@ def fetch_model(
             show_default=False,
         ),
     ],
-    store: opt.TargetStore = opt.DEFAULT_STORE,
+    store: opt.TargetStore = None,
     as_json: opt.AsJson = False,
 ) -> None:
     """Download a model trained on ImageNet and add it to the model store.
@@ -179,9 +181,10 @@ def fetch_model(
     """
     from zfscope.store.fetching import fetch
 
+    target = find_target_store(store)
     with Console(stderr=True).status(f"fetching {name}"):  # shown on terminals only
-        folder = fetch(name, store)
-    _report(folder, name, store, as_json=as_json)
+        folder = fetch(name, target)
+    _report(folder, name, target, as_json=as_json)
 
 
 def _report(

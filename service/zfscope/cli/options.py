@@ -44,10 +44,14 @@ Store = Annotated[
         help="Model store.  [default: ./model_store, or the checkout's]",
     ),
 ]
-DEFAULT_STORE = Path("model_store")
 TargetStore = Annotated[
-    Path,
-    typer.Option("--store", envvar="ZFSCOPE_STORE", metavar="DIR", help="Model store to add the model to."),
+    Path | None,
+    typer.Option(
+        "--store",
+        envvar="ZFSCOPE_STORE",
+        metavar="DIR",
+        help="Model store to add the model to.  [default: ./model_store, or the checkout's]",
+    ),
 ]
 Server = Annotated[
     str,

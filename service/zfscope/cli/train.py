@@ -17,6 +17,7 @@ from zfscope.cli.photos import PhotosUsed
 from zfscope.cli.streams import echo
 from zfscope.cli.warn import warning_line
 from zfscope.errors import InputError
+from zfscope.location import find_target_store
 from zfscope.text import printable
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def train(
             help="Folder of the training run; an existing run is resumed.  [default: runs/NAME]",
         ),
     ] = None,
-    store: opt.TargetStore = opt.DEFAULT_STORE,
+    store: opt.TargetStore = None,
     seed: Annotated[
         int, typer.Option(metavar="N", help="Random seed of initial weights, crops and dropout.")
     ] = 0,
@@ -116,7 +117,8 @@ def train(
     """
     from zfscope.training.settings import TrainingSettings
 
-    tuned = _tuned_model(source, store, network, hidden)
+    target = find_target_store(store)
+    tuned = _tuned_model(source, target, network, hidden)
     network = network or DEFAULT_NETWORK
     title = name or f"{tuned.name if tuned else network}-{plain_name(data)}"
     settings = TrainingSettings(
@@ -135,13 +137,13 @@ def train(
         device=device.value,
         labels=read_labels(labels) if labels else None,
     )
-    session, folder = _train(settings, store)
+    session, folder = _train(settings, target)
     if as_json:
         print_json(
             {"model": title, "version": int(folder.name), "folder": str(folder), **photos_json(session)}
         )
     else:
-        echo(f"Model written to {folder}; inspect it with: zfscope models {title} --store {store}")
+        echo(f"Model written to {folder}; inspect it with: zfscope models {title} --store {target}")
         echo(f"{photos_text(session)}.")
 
 
