@@ -20,7 +20,14 @@ from tests.support.programs import CHROMIUM, require_program
 from zfscope.local import LocalClient
 from zfscope.store import open_store
 
-FLAGS = ("--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
+# Without a GPU, Chromium would emulate one.
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-software-rasterizer",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+)
 Open = Callable[..., Page]
 # Milliseconds; a machine with other work is slow.
 PATIENCE_MS = 20_000
