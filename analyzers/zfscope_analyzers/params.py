@@ -126,8 +126,11 @@ class PhotoPoint(Params):
     @model_validator(mode="before")
     @classmethod
     def _from_pair(cls, value: Any) -> Any:
-        is_pair = isinstance(value, list | tuple) and len(value) == 2
-        return {"x": value[0], "y": value[1]} if is_pair else value
+        if not isinstance(value, list | tuple):
+            return value
+        if len(value) != 2:
+            raise ValueError("a point has two coordinates, [x, y]")
+        return {"x": value[0], "y": value[1]}
 
 
 class PhotoPolygon(Params):

@@ -94,7 +94,12 @@ TRIANGLE = [[20, 10], [40, 10], [30, 30]]
         ({"polygons": [TRIANGLE[:2]]}, InputError, r"polygons\[0\].vertices", "at least 3 items"),
         ({"polygons": [TRIANGLE * 400]}, InputError, r"polygons\[0\].vertices", "at most 1024 items"),
         ({"polygons": [TRIANGLE] * 257}, InputError, "polygons", "at most 256 items"),
-        ({"polygons": [[[0, 0], [1, 2, 3], [4, 5]]]}, InputError, r"polygons\[0\].vertices\[1\]", "valid"),
+        (
+            {"polygons": [[[0, 0], [1, 2, 3], [4, 5]]]},
+            InputError,
+            r"polygons\[0\].vertices\[1\]",
+            "two coordinates",
+        ),
         (
             {"polygons": [[*TRIANGLE, [0, float("nan")]]]},
             InputError,
