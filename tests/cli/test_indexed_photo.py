@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from PIL import Image
 
 from tests.support.indexes import index_photos
+from zfscope.scan import indexes_folder
 from zfscope.store import ModelStore
 
 Run = Callable[..., Any]
@@ -18,15 +20,18 @@ INDEX = ("--version", 1, "--index", "files")
 
 
 @pytest.fixture(scope="module")
-def photo(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One of two photos, indexed as `files` with version 1 of the model `tiny`."""
+def photo(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """One of two photos, indexed as `files` with version 1 of the model `tiny` until the last test."""
     folder = tmp_path_factory.mktemp("indexed") / "photos" / "ant"
     folder.mkdir(parents=True)
     for number in range(2):
         pixels = np.random.default_rng(number).integers(0, 256, (48, 60, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / f"{number}.png")
-    index_photos(ModelStore(store).load("tiny", 1), folder.parent, "files", ["conv1"])
-    return folder / "1.png"
+    model = ModelStore(store).load("tiny", 1)
+    index_photos(model, folder.parent, "files", ["conv1"])
+    yield folder / "1.png"
+    # Other tests need a model with one index.
+    shutil.rmtree(indexes_folder(model) / "files")
 
 
 def hash_of(photo: Path) -> str:
