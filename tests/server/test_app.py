@@ -139,6 +139,7 @@ def test_reflection_lists_every_service_and_its_methods(channel: grpc.Channel) -
         "CompareArchitectures",
         "TopK",
         "Evolve",
+        "GetIndexedPhoto",
     ]
     tensor = database.FindFileContainingSymbol("inference.ModelInferRequest.InferInputTensor")
     assert (tensor.package, tensor.syntax) == ("inference", "proto3")
