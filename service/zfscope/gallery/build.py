@@ -39,8 +39,9 @@ def build_gallery(
         layers = tuple(layer.name for layer in plan.layers)
         folder.start(UnfinishedGallery(identity=plan.identity, layers=layers))
         _inspect_batches(plan, analyze, folder, progress)
-        facts = _stored_facts(plan, folder)
-        gallery = _describe_gallery(plan, facts, _stored_warnings(plan, folder), title)
+        stored = [(batch.layer.name, _stored_batch(folder, batch)) for batch in plan.batches]
+        facts = _facts_by_layer(plan, stored)
+        gallery = _describe_gallery(plan, facts, _warnings_by_layer(plan, stored), title)
         written = set(picture_files(plan, facts))
         for name, data in render_pages(plan, gallery, facts):
             folder.write(name, data)
@@ -116,19 +117,23 @@ def _batch_name(batch: MapBatch) -> str:
     return f"{batch.layer.name}-{batch.number}"
 
 
-def _stored_facts(plan: GalleryPlan, folder: GalleryFolder) -> Mapping[str, Sequence[MapFact]]:
-    """Return the stored facts of all maps, by layer."""
+def _facts_by_layer(
+    plan: GalleryPlan, stored: Sequence[tuple[str, BatchFacts]]
+) -> Mapping[str, Sequence[MapFact]]:
+    """Return the facts of all maps. stored: the name of each batch's layer, and its facts."""
     facts: dict[str, list[MapFact]] = {layer.name: [] for layer in plan.layers}
-    for batch in plan.batches:
-        facts[batch.layer.name].extend(_stored_batch(folder, batch).maps)
+    for layer, batch in stored:
+        facts[layer].extend(batch.maps)
     return facts
 
 
-def _stored_warnings(plan: GalleryPlan, folder: GalleryFolder) -> Mapping[str, tuple[str, ...]]:
-    """Return the warnings about each layer, without duplicates."""
+def _warnings_by_layer(
+    plan: GalleryPlan, stored: Sequence[tuple[str, BatchFacts]]
+) -> Mapping[str, tuple[str, ...]]:
+    """Return the warnings about each layer, without duplicates. stored: as in `_facts_by_layer`."""
     warnings: dict[str, dict[str, None]] = {layer.name: {} for layer in plan.layers}
-    for batch in plan.batches:
-        warnings[batch.layer.name] |= dict.fromkeys(_stored_batch(folder, batch).warnings)
+    for layer, batch in stored:
+        warnings[layer] |= dict.fromkeys(batch.warnings)
     return {name: tuple(messages) for name, messages in warnings.items()}
 
 
