@@ -1,6 +1,7 @@
 // Two models, two versions or two photos side by side: a linked cursor, classes, and the difference of occlusion maps.
 
 import { analyze, newestWins, post } from "./api.js";
+import { findModel } from "./check.js";
 import { drawDifference, range } from "./colours.js";
 import { fill, h, painted, percent } from "./dom.js";
 import { announce, notify, notifyError, reporting } from "./notices.js";
@@ -102,8 +103,7 @@ export function createCompare(root) {
   /** Return the second model: the chosen one, or the first other one. */
   function second() {
     const { name, version } = subject.model.summary;
-    const named = subject.models.find((model) => model.name === state().model2 && (!state().version2 || String(model.version) === state().version2));
-    return named || subject.models.find((model) => !model.damage && (model.name !== name || model.version !== version)) || subject.model.summary;
+    return findModel(subject.models, state().model2, state().version2) || subject.models.find((model) => !model.damage && (model.name !== name || model.version !== version)) || subject.model.summary;
   }
 
   function drawTable() {
