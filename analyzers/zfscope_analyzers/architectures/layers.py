@@ -51,7 +51,18 @@ def first_layers(spec: NetworkSpec) -> FirstLayers:
             f"comparison of architectures needs; its convolutions: {names}",
             field="models",
         )
-    return FirstLayers(below[0], second, _lattices(spec, path[::-1]))
+    return FirstLayers(below[0], second, lattices(spec, second))
+
+
+def lattices(spec: NetworkSpec, layer: Layer) -> tuple[Lattice, ...]:
+    """Return the lattices of the layers up to a layer, see `FirstLayers`."""
+    fields, finer, result = receptive_fields(spec), 1, []
+    for below in reversed(list(_path_to_image(spec, layer))):
+        period = fields[below.name].jump
+        if period > finer:
+            result.append(Lattice(below.name, period, finer))
+            finer = period
+    return tuple(result)
 
 
 def _reads_image(spec: NetworkSpec, layer: Layer) -> bool:
@@ -64,13 +75,3 @@ def _path_to_image(spec: NetworkSpec, layer: Layer) -> Iterator[Layer]:
     while name != INPUT:
         yield known[name]
         name = sources[name][0]
-
-
-def _lattices(spec: NetworkSpec, path: list[Layer]) -> tuple[Lattice, ...]:
-    fields, finer, result = receptive_fields(spec), 1, []
-    for layer in path:
-        period = fields[layer.name].jump
-        if period > finer:
-            result.append(Lattice(layer.name, period, finer))
-            finer = period
-    return tuple(result)

@@ -8,7 +8,7 @@ from zfscope.networks.alexnet import alexnet
 from zfscope.networks.layer import Layer
 from zfscope.networks.layers import AvgPool, Concat, Conv, Flatten, Linear, MaxPool, ReLU
 from zfscope.networks.windows import Padding
-from zfscope_analyzers.architectures.layers import Lattice, first_layers
+from zfscope_analyzers.architectures.layers import Lattice, first_layers, lattices
 
 
 def test_zfnet_lies_on_lattices_of_2_4_and_8_pixels() -> None:
@@ -19,6 +19,16 @@ def test_zfnet_lies_on_lattices_of_2_4_and_8_pixels() -> None:
 
 def test_alexnet_lies_on_lattices_of_4_and_8_pixels() -> None:
     assert first_layers(alexnet()).lattices == (Lattice("conv1", 4, 1), Lattice("pool1", 8, 4))
+
+
+def test_conv5_of_zfnet_lies_on_lattices_of_up_to_16_pixels() -> None:
+    network = zfnet()
+    assert lattices(network, network.layer("conv5")) == (
+        Lattice("conv1", 2, 1),
+        Lattice("pool1", 4, 2),
+        Lattice("conv2", 8, 4),
+        Lattice("pool2", 16, 8),
+    )
 
 
 def spec(*layers: Layer) -> NetworkSpec:
