@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import numpy as np
@@ -115,15 +116,14 @@ def test_a_trained_model_is_added_to_the_store(validated: FinishedTraining) -> N
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (
-            ["--network", "zfnet"],
-            "--network zfnet cannot be combined with --from: the network is that of 'brief'",
-        ),
         (["--hidden", 4], "--hidden 4 cannot be combined with --from: the network is that of 'brief'"),
         (["--recipe", "modern"], "recipe 'modern' has mean = \"channels\", but a tuned model keeps its"),
         (["--from", "other"], "model 'other' not found; available: brief"),
         (["--from", "brief:2"], "model 'brief' has no version 2; available: 1"),
         (["--from", "brief:x"], "--from: 'brief:x' is not a valid model; use NAME or NAME:VERSION"),
+        (["--teacher", "other"], "model 'other' not found; available: brief"),
+        (["--teacher", "brief:x"], "--teacher: 'brief:x' is not a valid model; use NAME or NAME:VERSION"),
+        (["--recipe", "match"], "recipe 'match' matches layers with a teacher, but none is given"),
     ],
 )
 def test_options_that_do_not_suit_fine_tuning_are_rejected(
@@ -151,6 +151,25 @@ def test_a_model_of_the_store_is_fine_tuned(validated: FinishedTraining, tmp_pat
     assert [layer.name for layer in tuned.spec.layers] == [layer.name for layer in source.spec.layers]
     assert [label.id for label in tuned.labels] == ["n01", "n02", "n03"]
     assert (tuned.preprocessing, tuned.manifest.provenance.recipe) == (source.preprocessing, "fine-tune")
+
+
+def test_another_network_starts_from_a_model_and_learns_from_it(
+    validated: FinishedTraining, tmp_path: Path
+) -> None:
+    store = copytree(validated.root / "trained", tmp_path / "trained")
+    recipe = RECIPE.replace('mean = "channels"', 'mean = "model"').replace("size = 64", "size = 96")
+    (tmp_path / "taught.toml").write_text(recipe)
+    options = ["--network", "alexnet", "--hidden", 4, "--recipe", tmp_path / "taught.toml", "--epochs", 1]
+    always = ["--out", tmp_path / "run", "--store", store, "--name", "pupil"]
+    models = ["--from", "brief", "--teacher", "brief"]
+    result = invoke("train", validated.root / "photos", *models, *options, *always, env={})
+    assert result.code == 0, result.stderr
+    pupil, brief = ModelStore(store).load("pupil"), ModelStore(store).load("brief")
+    assert pupil.spec.name == "alexnet"
+    origin = f"brief:1, weights SHA-256 {brief.weights_sha256}"
+    assert (pupil.manifest.provenance.tuned_from, pupil.manifest.provenance.taught_by) == (origin, origin)
+    assert pupil.manifest.summary == "alexnet, started from filters of brief version 1, trained on 4 photos"
+    assert pupil.weights.half
 
 
 def test_each_epoch_prints_a_line_to_stderr(validated: FinishedTraining) -> None:

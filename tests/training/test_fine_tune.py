@@ -95,7 +95,7 @@ def test_any_network_learns_new_classes(
     origin = f"{spec.name}:1, weights SHA-256 {source.weights_sha256}"
     assert (tuned.manifest.provenance.tuned_from, tuned.manifest.provenance.licence) == (origin, "MIT")
     card = (folder / "README.md").read_text()
-    assert f"Fine-tuned from {origin}." in card
+    assert f"Started from {origin}." in card
     assert f"{spec.name} version 1, fine-tuned on 16 photos." in card
     assert "Licence of the weights: MIT." in card
 

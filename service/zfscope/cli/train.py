@@ -51,7 +51,15 @@ def train(
             "--from",
             metavar="MODEL[:VERSION]",
             help="Fine-tune this model of the store: its network, weights and preprocessing are taken; its "
-            "class scores are replaced.",
+            "class scores are replaced. With --network, start that network from the model's filters.",
+        ),
+    ] = "",
+    teacher: Annotated[
+        str,
+        typer.Option(
+            metavar="MODEL[:VERSION]",
+            help="Learn from this model of the store as well: its class scores, and the maps of the layers "
+            "that the recipe matches.",
         ),
     ] = "",
     network: Annotated[
@@ -118,9 +126,11 @@ def train(
     from zfscope.training.settings import TrainingSettings
 
     target = find_target_store(store)
-    tuned = _tuned_model(source, target, network, hidden)
+    tuned = _model(source, target, "from")
+    new_network = tuned is not None and network is not None
+    _check_hidden(source, network, hidden)
     network = network or DEFAULT_NETWORK
-    title = name or f"{tuned.name if tuned else network}-{plain_name(data)}"
+    title = name or f"{tuned.name if tuned and not new_network else network}-{plain_name(data)}"
     settings = TrainingSettings(
         data=data,
         out=out or RUNS / title,
@@ -130,6 +140,8 @@ def train(
         classes=None if classes == "auto" else _number(classes, "classes"),
         hidden=hidden or DEFAULT_HIDDEN,
         source=tuned,
+        new_network=new_network,
+        teacher=_model(teacher, target, "teacher"),
         recipe=recipe,
         epochs=epochs,
         checkpoints=_epochs(checkpoints, epochs),
@@ -147,18 +159,24 @@ def train(
         echo(f"{photos_text(session)}.")
 
 
-def _tuned_model(source: str, store: Path, network: str | None, hidden: int | None) -> "Model | None":
-    """Load the model of --from. Raises InputError for options that describe another network."""
-    if not source:
+def _model(reference: str, store: Path, option: str) -> "Model | None":
+    """Load the model that an option names; None if it is not given."""
+    if not reference:
         return None
-    for option, value in (("network", network), ("hidden", hidden)):
-        if value is not None:
-            message = f"--{option} {value} cannot be combined with --from: the network is that of '{source}'"
-            raise InputError(f"{message}; remove one of the two", field=option)
     from zfscope.store import ModelStore
 
-    name, version = opt.model_reference(source, "from")
+    name, version = opt.model_reference(reference, option)
     return ModelStore(store).load(name, version)
+
+
+def _check_hidden(source: str, network: str | None, hidden: int | None) -> None:
+    """Raise InputError if --hidden describes the network of a model that is fine-tuned as it is."""
+    if source and network is None and hidden is not None:
+        raise InputError(
+            f"--hidden {hidden} cannot be combined with --from: the network is that of '{source}'; "
+            "remove one of the two, or add --network",
+            field="hidden",
+        )
 
 
 def _train(settings: "TrainingSettings", store: Path) -> "tuple[TrainingSession, Path]":

@@ -1,6 +1,6 @@
 """Networks with weights: the torch module of a NetworkSpec."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -87,19 +87,34 @@ class Network(nn.Module):
     def forward(
         self, images: Tensor, *, resize_maps: bool = False, dropout: torch.Generator | None = None
     ) -> Tensor:
-        """Return class scores (N, classes) of preprocessed images (N, 3, H, W).
+        """Return class scores (N, classes) of preprocessed images (N, 3, H, W); see `outputs`."""
+        scores = self.spec.scores
+        return self.outputs(images, (scores,), resize_maps=resize_maps, dropout=dropout)[scores]
+
+    def outputs(
+        self,
+        images: Tensor,
+        layers: Collection[str],
+        *,
+        resize_maps: bool = False,
+        dropout: torch.Generator | None = None,
+    ) -> dict[str, Tensor]:
+        """Return the outputs of layers by name for preprocessed images (N, 3, H, W), in one pass.
 
         resize_maps: accept images of other sizes. Pooling over whole maps covers maps of any size; otherwise
         the last maps are resized to the size that the fully connected layers require. dropout: generator of
         dropout masks; None for no dropout. Both are used by training.
         """
         known = {INPUT: images}
+        kept: dict[str, Tensor] = {}
         for layer in self.spec.layers:
             inputs = [known[name] for name in self._sources[layer.name]]
             step, inputs = self._fitted(layer, inputs) if resize_maps else (layer, inputs)
             known[layer.name] = self._step(step, inputs, dropout)
+            if layer.name in layers:
+                kept[layer.name] = known[layer.name]
             self._release(known, layer)
-        return known[layer.name]
+        return kept
 
     def _step(self, layer: Layer, inputs: list[Tensor], dropout: torch.Generator | None) -> Tensor:
         if layer.drop_rate is not None and dropout is not None:

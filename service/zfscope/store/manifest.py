@@ -85,10 +85,12 @@ class Provenance(_ManifestPart):
     source: where the weights come from. data, data_licence: photos of the training and their licence. recipe:
     name of the recipe. epochs: number of epochs. date: day on which the weights were made. licence: of the
     weights. tuned_from: name, version and hash of the weights of the model that training started from.
+    taught_by: the same of a model whose scores or maps were learnt.
     """
 
     source: str
     tuned_from: str = ""
+    taught_by: str = ""
     data: str = ""
     data_licence: str = ""
     recipe: str = ""

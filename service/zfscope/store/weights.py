@@ -52,6 +52,12 @@ class Weights:
         return weights
 
     @property
+    def half(self) -> bool:
+        """Whether all weights are exact in half precision; this does not build the network."""
+        with np.errstate(over="ignore"):
+            return all((array.astype(np.float16) == array).all() for array in self.arrays().values())
+
+    @property
     def network(self) -> "Network":
         """The network: float32, in evaluation mode, without gradients, on its device."""
         return self._network or self._build()

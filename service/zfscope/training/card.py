@@ -21,7 +21,8 @@ def model_card(manifest: Manifest, history: Sequence[Mapping[str, float]], check
             f"{provenance.data}; {len(manifest.labels)} classes: {labels}.\n",
             f"Licence of the data: {provenance.data_licence or 'not stated'}.\n",
             "## Training\n",
-            *([f"Fine-tuned from {provenance.tuned_from}.\n"] if provenance.tuned_from else []),
+            *([f"Started from {provenance.tuned_from}.\n"] if provenance.tuned_from else []),
+            *([f"Taught by {provenance.taught_by}.\n"] if provenance.taught_by else []),
             f"`zfscope train`, recipe `{provenance.recipe}`, {provenance.epochs} epochs, "
             f"finished on {provenance.date}; metrics of every epoch are in `history.json`, curves in "
             "`history.png`.\n",

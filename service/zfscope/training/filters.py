@@ -1,5 +1,7 @@
 """Constraints and measures of filters in training: renormalisation, roughness, dead filters and maps."""
 
+from collections.abc import Collection
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -28,14 +30,18 @@ def renormalise(network: Network, radius: float) -> None:
 
 
 @torch.no_grad()
-def centre_filters(network: Network) -> None:
+def centre_filters(network: Network, *, kept: Collection[str] = ()) -> None:
     """Subtract the mean of every filter of the convolutional layers, except the first layer.
+
+    kept: layers that start from trained filters, which are not centred either.
 
     The inputs of these layers are never negative, so AdamW's steps of equal size can lower all weights of a
     filter together: without centring, most maps of layer 2 were dead after 200 steps. A filter of mean zero
     cannot drift this way.
     """
     for name in network.spec.convolutions[1:]:
+        if name in kept:
+            continue
         weight = network.filters[name].weight
         weight.sub_(weight.mean(dim=(1, 2, 3), keepdim=True))
 

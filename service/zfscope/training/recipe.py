@@ -39,6 +39,27 @@ class Phase(BaseModel):
     largest_crop: Annotated[float, Field(gt=0, le=1)] = 1.0
 
 
+class Teaching(BaseModel):
+    """What a network learns from its teacher, `--teacher`, beside the classes of the photos.
+
+    The loss is the sum of three losses, each with its weight. labels: cross-entropy with the classes of the
+    photos. scores: cross-entropy with the teacher's class probabilities (Hinton et al. 2015), as given by a
+    fully connected layer of the run that is dropped afterwards, so that the classes of the teacher may be
+    others. temperature: class scores of both are divided by it; higher values give more weight to the classes
+    that the teacher holds for unlikely. maps: mean over the matched layers of the share of the variance of
+    the teacher's maps that the network's do not explain (hints, Romero et al. 2015). match: the teacher's
+    layer by the network's own layer; the own layer may have more maps, and its first ones are compared.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    labels: float = Field(default=1.0, ge=0)
+    scores: float = Field(default=1.0, ge=0)
+    temperature: PositiveFloat = 1.0
+    maps: float = Field(default=1.0, ge=0)
+    match: dict[str, str] = {}
+
+
 class Recipe(BaseModel):
     """The settings of a training run; see `recipes/` for the named recipes.
 
@@ -49,11 +70,12 @@ class Recipe(BaseModel):
     target spread over all classes. crop: `ten` takes the four corners, the centre and their mirror images,
     `random` random crops. phases: see below.
     filter_rms: convolutional filters with a larger RMS are scaled down to it (Sec 3); 0 disables this.
-    centre_filters: subtract the mean of convolutional filters, except the first layer's, after each step.
+    centre_filters: subtract the mean of convolutional filters, except the first layer's and those of a tuned
+    model, after each step.
     bias_rate: learning rate of biases, as a multiple of that of weights. new_layer_rate: learning rate of the
     new class scores of a tuned model, as a multiple of that of its other layers.
     initial_deviation: standard deviation of initial weights, by name or unique suffix of a layer; "*": of all
-    other layers.
+    other layers. teaching: what is learnt from a teacher; see `Teaching`.
     mean: subtract the pixelwise mean of all training photos (`image`, Sec 3), or ImageNet's mean colour
     (`channels`); `model`: fine-tune a model with its own preprocessing.
     """
@@ -77,6 +99,7 @@ class Recipe(BaseModel):
     crop: Literal["ten", "random"]
     phases: tuple[Phase, ...] = (Phase(),)
     initial_deviation: dict[str, PositiveFloat] = {}
+    teaching: Teaching = Teaching()
 
     def phase(self, progress: float) -> Phase:
         """Return the phase of a run at `progress` (0..1)."""

@@ -21,6 +21,7 @@ from zfscope.training.evaluate import MeasuredAccuracy
 from zfscope.training.filters import dead_maps, filter_report
 from zfscope.training.optimise import has_bfloat16, learning_rate, make_optimizer, train_step
 from zfscope.training.recipe import Phase, Recipe
+from zfscope.training.teacher import Teacher, TeacherHead
 
 SAVE_EVERY_S = 300.0
 # Key of the class names, as JSON, in a run's identity.
@@ -37,13 +38,14 @@ _Model = TypeVar("_Model", bound=BaseModel)
 class TrainingProgress:
     """Progress of a run.
 
-    epoch: epochs done. step: steps done in the current epoch. loss_sum: sum of their losses. history: a row
-    of metrics per epoch.
+    epoch: epochs done. step: steps done in the current epoch. loss_sum: sum of their losses. taught_sum: sum
+    of their losses of what is learnt from a teacher. history: a row of metrics per epoch.
     """
 
     epoch: int = 0
     step: int = 0
     loss_sum: float = 0.0
+    taught_sum: float = 0.0
     history: list[dict[str, float]] = field(default_factory=list)
 
 
@@ -72,17 +74,23 @@ class TrainingRun:
         *,
         data: Mapping[str, str] | None = None,
         new_layers: Collection[str] = (),
+        kept_layers: Collection[str] = (),
+        teacher: Teacher | None = None,
     ) -> None:
         """Create the folder of the run.
 
         data: identity of photos, classes and tuned model; a saved run is resumed only if it is unchanged.
         new_layers: layers of a tuned model that are trained with the rate of new layers.
+        kept_layers: layers that start from trained filters, which are not centred. teacher: model that the
+        network learns from as well.
         """
         self.folder, self.network, self.batches, self.epochs = folder, network, batches, epochs
         self._data = dict(data or {})
-        self.optimizer = make_optimizer(network, batches.recipe, new_layers)
         self.progress = TrainingProgress()
         self._device = next(network.parameters()).device
+        self._kept = frozenset(kept_layers)
+        self._teacher, self._head = teacher, self._teacher_head(teacher)
+        self.optimizer = make_optimizer(network, batches.recipe, new_layers, self._head)
         make_folder(folder / "checkpoints")
 
     @property
@@ -104,6 +112,8 @@ class TrainingRun:
             "network": self.network.layers.state_dict(),
             "optimizer": self.optimizer.state_dict(),
         }
+        if self._head is not None:
+            state["teacher_head"] = self._head.state_dict()
         with replacing(self.folder / "state.pt", durable=True) as file:
             torch.save(state, file)
 
@@ -126,6 +136,8 @@ class TrainingRun:
         try:
             self.network.layers.load_state_dict(state["network"])
             self.optimizer.load_state_dict(state["optimizer"])
+            if self._head is not None:
+                self._head.load_state_dict(state["teacher_head"])
             self.progress = TrainingProgress(**state["progress"])
         except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
             raise self._damaged(path) from error
@@ -153,11 +165,11 @@ class TrainingRun:
     def _check_identity(self, saved: Mapping[str, Any]) -> None:
         own, saved = self._identity, _current_form(saved)
         # Older versions did not save the identity of the photos.
-        comparable = [name for name in own if name in saved or name not in self._data]
+        comparable = [name for name in {**own, **saved} if name in saved or name not in self._data]
         differing = [
-            _difference(name, saved.get(name), own[name])
+            _difference(name, saved.get(name), own.get(name))
             for name in comparable
-            if saved.get(name) != own[name]
+            if saved.get(name) != own.get(name)
         ]
         if differing:
             raise InputError(
@@ -206,15 +218,21 @@ class TrainingRun:
         half = has_bfloat16(self._device)
         saved = time.monotonic()
         for photos, classes in self.batches.epoch(progress.epoch, self._phase, first_step=progress.step):
-            progress.loss_sum += train_step(
+            photos = photos.to(self._device)
+            losses = train_step(
                 self.network,
                 self.optimizer,
-                (photos.to(self._device), classes.to(self._device)),
+                (photos, classes.to(self._device)),
                 recipe=recipe,
                 rate=self._rate(),
                 dropout=self._dropout(),
                 half=half,
+                kept=self._kept,
+                lesson=self._teacher.lesson(photos) if self._teacher else None,
+                head=self._head,
             )
+            progress.loss_sum += losses.labels
+            progress.taught_sum += losses.taught
             progress.step += 1
             callbacks.photos(len(classes), self._photos_left())
             if time.monotonic() - saved > SAVE_EVERY_S:
@@ -223,7 +241,7 @@ class TrainingRun:
 
     def _check_loss(self) -> None:
         """Raise InputError if the loss is not finite, since then the weights are not finite either."""
-        if not math.isfinite(self.progress.loss_sum):
+        if not math.isfinite(self.progress.loss_sum + self.progress.taught_sum):
             message = f"epoch {self.progress.epoch + 1}: the loss is not finite, so training cannot continue"
             advice = (
                 "start again with a smaller learning_rate in the recipe or another seed, and another --out"
@@ -261,12 +279,21 @@ class TrainingRun:
             **filter_report(self.network),
             **dead_maps(self.network, self.batches.sample(WATCHED_PHOTOS).to(self._device)),
         }
+        if self._teacher is not None:
+            row["taught_loss"] = progress.taught_sum / self.batches.steps
         if validate:
             accuracy = validate(size)
             row |= {"val_top1": accuracy.top1, "val_top5": accuracy.top5}
         progress.history.append(row)
-        progress.epoch, progress.step, progress.loss_sum = progress.epoch + 1, 0, 0.0
+        progress.epoch, progress.step = progress.epoch + 1, 0
+        progress.loss_sum = progress.taught_sum = 0.0
         return row
+
+    def _teacher_head(self, teacher: Teacher | None) -> TeacherHead | None:
+        if teacher is None or not teacher.classes:
+            return None
+        generator = torch.Generator().manual_seed(self.batches.seed)
+        return TeacherHead(self.network.spec, teacher.classes, generator).to(self._device)
 
     def _keep_checkpoint(self) -> None:
         kept = tensor_shapes(convolutional_part(self.network.spec))

@@ -33,6 +33,7 @@ from zfscope.training.recipe import load_recipe
 from zfscope.training.run import LABELS, TrainingCallbacks, TrainingRun
 from zfscope.training.settings import TrainingSettings, check_settings
 from zfscope.training.start import initial_network, training_start
+from zfscope.training.teacher import Teacher, new_teacher
 from zfscope.validation import first_fault
 
 # Maximum number of skipped photos with a warning each.
@@ -66,6 +67,7 @@ class TrainingSession:
         self._check_classes()
         self.start = training_start(settings, self.recipe, len(self.training_photos.classes))
         self.preprocessing = self.start.preprocessing
+        self.teacher = self._teacher()
         self._check_manifest()
         self.validation_photos = (
             read_folder(settings.validation, self.training_photos.classes) if settings.validation else None
@@ -90,6 +92,8 @@ class TrainingSession:
             settings.epochs,
             data=self._data_identity(),
             new_layers=self.start.new_layers,
+            kept_layers=self.start.kept_layers,
+            teacher=self.teacher,
         )
         self.resumed = self.run.resume(warn=warn)
 
@@ -140,8 +144,20 @@ class TrainingSession:
 
     @property
     def _precision(self) -> Precision:
-        """Precision of the stored weights: imported models, which may be tuned, can exceed half precision."""
-        return "float16" if self.settings.source is None else "float32"
+        """Precision of the stored weights: half, but for networks of imported models, which may exceed it."""
+        settings = self.settings
+        own = settings.source is None or settings.new_network or settings.source.weights.half
+        return "float16" if own else "float32"
+
+    def _teacher(self) -> Teacher | None:
+        settings = self.settings
+        if settings.teacher is None:
+            if self.recipe.teaching.match:
+                message = f"recipe '{settings.recipe_name}' matches layers with a teacher, but none is given"
+                raise InputError(f"{message}; name it with --teacher", field="teacher")
+            return None
+        teaching, spec = self.recipe.teaching, self.start.spec
+        return new_teacher(settings.teacher, teaching, spec, self.preprocessing, device=settings.device)
 
     def _check_classes(self) -> None:
         """Raise InputError if the classes differ from the settings."""
@@ -196,7 +212,8 @@ class TrainingSession:
             provenance=Provenance(
                 source="zfscope train",
                 tuned_from=start.tuned_from,
-                licence=start.source.manifest.provenance.licence if start.source else "",
+                taught_by=self.teacher.title if self.teacher else "",
+                licence=self._licence,
                 data=_title(settings.data),
                 recipe=as_unicode(settings.recipe_name),
                 epochs=settings.epochs,
@@ -204,11 +221,20 @@ class TrainingSession:
             ),
         )
 
+    @property
+    def _licence(self) -> str:
+        """The licences of the models that the weights derive from."""
+        models = [model for model in (self.settings.source, self.settings.teacher) if model is not None]
+        return "; ".join(dict.fromkeys(filter(None, (m.manifest.provenance.licence for m in models))))
+
     def _summary(self, photos: int) -> str:
-        source = self.settings.source
+        source, settings = self.settings.source, self.settings
         if source is None:
-            return f"{self.settings.network}, trained on {photos:,} photos"
-        return f"{source.name} version {source.version}, fine-tuned on {photos:,} photos"
+            return f"{settings.network}, trained on {photos:,} photos"
+        start = f"{source.name} version {source.version}"
+        if settings.new_network:
+            return f"{settings.network}, started from filters of {start}, trained on {photos:,} photos"
+        return f"{start}, fine-tuned on {photos:,} photos"
 
     def _mean_image(self) -> MeanImage | None:
         """Return the mean image that the preprocessing subtracts; None if it subtracts a mean per channel."""
@@ -268,6 +294,7 @@ class TrainingSession:
             "validation photos": self.validation.record.fingerprint if self.validation else "",
             LABELS: json.dumps({name: names.get(name, name) for name in self.training_photos.classes}),
             **self.start.identity,
+            **({"teacher": self.teacher.title} if self.teacher else {}),
         }
 
     def _batches(self) -> Batches:

@@ -22,8 +22,9 @@ class TrainingSettings:
 
     data: data set of training photos. out: folder of the run. name: name of the model in the store.
     validation: data set on which the accuracy is measured after every epoch. classes: expected number of
-    classes; None accepts any. hidden: number of units of fc6 and fc7. source: model to fine-tune; network and
-    hidden are then ignored. recipe: default: `fine-tune` with a source, else `modern`. checkpoints: epochs
+    classes; None accepts any. hidden: number of units of fc6 and fc7. source: model to start from: with its
+    network, or with the `network` and `hidden` of these settings if `new_network`. teacher: model to learn
+    from as well. recipe: default: `fine-tune` with a source, else `modern`. checkpoints: epochs
     after which to keep the convolutional layers, in addition to the last. labels: human-readable class names,
     by folder name.
     """
@@ -36,6 +37,8 @@ class TrainingSettings:
     classes: int | None = None
     hidden: int = 4096
     source: Model | None = None
+    new_network: bool = False
+    teacher: Model | None = None
     recipe: str = ""
     epochs: int = 60
     checkpoints: tuple[int, ...] = ()

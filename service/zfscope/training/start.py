@@ -13,6 +13,7 @@ from zfscope.networks.lookup import layer_names
 from zfscope.networks.network import Network, initialise
 from zfscope.networks.resize import resized_shapes
 from zfscope.networks.spec import NetworkSpec
+from zfscope.networks.transfer import common_layers, same_windows, transfer_filters
 from zfscope.store import Model
 from zfscope.training.recipe import Recipe
 from zfscope.training.settings import TrainingSettings
@@ -22,14 +23,23 @@ from zfscope.training.settings import TrainingSettings
 class TrainingStart:
     """The network and the preprocessing of a run.
 
-    source: the model to fine-tune; None for a network with random weights. new_layers: layers of the tuned
-    network whose weights the model does not have.
+    source: the model to start from; None for a network with random weights. new_layers: layers of the network
+    whose weights the model does not have. transferred: convolutions that start from filters of the model, if
+    the network is another one.
     """
 
     spec: NetworkSpec
     preprocessing: Preprocessing
     source: Model | None = None
     new_layers: frozenset[str] = frozenset()
+    transferred: frozenset[str] = frozenset()
+
+    @property
+    def kept_layers(self) -> frozenset[str]:
+        """Layers that start from weights of the model as it has them."""
+        if self.source is None:
+            return frozenset()
+        return frozenset(layer.name for layer in self.spec.layers) - self.new_layers
 
     @property
     def identity(self) -> dict[str, str]:
@@ -63,11 +73,31 @@ def training_start(settings: TrainingSettings, recipe: Recipe, classes: int) -> 
 
 
 def _start(settings: TrainingSettings, recipe: Recipe, classes: int) -> TrainingStart:
+    if settings.source is not None and settings.new_network:
+        return _other_network(settings, settings.source, classes)
     if settings.source is not None:
         head = replace_head(settings.source.spec, classes)
         return TrainingStart(head.spec, settings.source.preprocessing, settings.source, head.new_layers)
     preprocessing = Preprocessing(mean="image") if recipe.mean == "image" else PRESETS["torchvision"]
     return TrainingStart(NETWORKS[settings.network](classes=classes, hidden=settings.hidden), preprocessing)
+
+
+def _other_network(settings: TrainingSettings, source: Model, classes: int) -> TrainingStart:
+    """Return the start of a network with layers of a model of another architecture."""
+    spec = NETWORKS[settings.network](classes=classes, hidden=settings.hidden)
+    taken = common_layers(spec, source.spec)
+    if not taken:
+        message = f"'{settings.network}' and {source.manifest.title} have no convolution of the same name"
+        raise InputError(f"{message}; remove --network or --from", field="from")
+    if source.spec.input_channels != spec.input_channels or source.preprocessing.crop != spec.input_size:
+        raise InputError(
+            f"{source.manifest.title} reads {source.spec.input_channels} channels of "
+            f"{source.preprocessing.crop} pixels, '{settings.network}' {spec.input_channels} of "
+            f"{spec.input_size}; remove --network or --from",
+            field="from",
+        )
+    new = frozenset(layer.name for layer in spec.layers if not same_windows(layer, source.spec))
+    return TrainingStart(spec, source.preprocessing, source, new, taken)
 
 
 def initial_network(start: TrainingStart, settings: TrainingSettings, recipe: Recipe) -> Network:
@@ -84,12 +114,16 @@ def initial_network(start: TrainingStart, settings: TrainingSettings, recipe: Re
     generator = torch.Generator().manual_seed(settings.seed)
     initialise(network, deviations, generator=generator)
     if start.source is not None:
-        taken = {
-            name: torch.from_numpy(array)
-            for name, array in start.source.weights.arrays().items()
-            if name.rpartition(".")[0] not in start.new_layers
-        }
-        network.layers.load_state_dict({**network.layers.state_dict(), **taken})
+        arrays = {name: torch.from_numpy(array) for name, array in start.source.weights.arrays().items()}
+        if start.transferred:
+            transfer_filters(network, arrays, start.transferred)
+        else:
+            own = network.layers.state_dict()
+            taken = {
+                name: own[name] if name.rpartition(".")[0] in start.new_layers else array
+                for name, array in arrays.items()
+            }
+            network.layers.load_state_dict({**own, **taken})
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stub
     return network.to(settings.device)
 

@@ -1,0 +1,54 @@
+"""Filters of one network as initial filters of another, whose layers have other sizes."""
+
+from collections.abc import Collection, Mapping
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from zfscope.networks.layer import Layer
+from zfscope.networks.layers import Conv
+from zfscope.networks.network import Network
+from zfscope.networks.spec import NetworkSpec
+
+
+def common_layers(spec: NetworkSpec, source: NetworkSpec) -> frozenset[str]:
+    """Return the ungrouped convolutions that both networks have under the same name."""
+    theirs = {layer.name for layer in source.layers if isinstance(layer, Conv) and layer.groups == 1}
+    return frozenset(
+        layer.name
+        for layer in spec.layers
+        if isinstance(layer, Conv) and layer.groups == 1 and layer.name in theirs
+    )
+
+
+def same_windows(layer: Layer, source: NetworkSpec) -> bool:
+    """Return whether another network has a layer of the same name whose filters have the same window."""
+    other = source.by_name.get(layer.name)
+    return (
+        isinstance(layer, Conv)
+        and isinstance(other, Conv)
+        and (layer.kernel, layer.stride, layer.dilation) == (other.kernel, other.stride, other.dilation)
+    )
+
+
+@torch.no_grad()
+def transfer_filters(network: Network, arrays: Mapping[str, Tensor], layers: Collection[str]) -> None:
+    """Start convolutions of an initialised network from the filters of another network.
+
+    arrays: weights (out, in, rows, columns) and biases (out,) by their names in the state dict. layers: the
+    convolutions to start. Filters and input maps that both layers have are copied; larger filters are cut to
+    their centre, smaller ones padded with zeros. What the other network does not have stays random.
+    """
+    for name in layers:
+        filters, weight, bias = network.filters[name], arrays[f"{name}.weight"], arrays.get(f"{name}.bias")
+        outputs, inputs = map(min, filters.weight.shape[:2], weight.shape[:2])
+        filters.weight[:outputs, :inputs] = _centred(weight[:outputs, :inputs], filters.weight.shape[2:])
+        if bias is not None and filters.bias is not None:
+            filters.bias[:outputs] = bias[:outputs]
+
+
+def _centred(weight: Tensor, size: tuple[int, ...]) -> Tensor:
+    """Cut or pad filters (out, in, rows, columns) to a size around their centre."""
+    rows, columns = (own - other for own, other in zip(size, weight.shape[2:], strict=True))
+    return F.pad(weight, (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2))
