@@ -71,15 +71,17 @@ def lattice_energy(
 
     Lattices too coarse for the images to resolve are left out.
     """
-    size, result = model.network.shapes[INPUT][1], {}
-    for layer in track(layers, f"{model.name}, lattice:", transient=True):
-        projections = map_responses(model.network, images, (layer,), max_maps=PROJECTED_MAPS).projections
-        resolved = [each for each in lattices(model.spec, model.spec.layer(layer)) if is_resolved(each, size)]
-        result[layer] = {
-            "maps": len(projections),
-            **summed(measure_grids(power_spectra(projections), resolved)),
-        }
-    return result
+    pool = single_core_pool(torch.get_num_threads())
+    found = pool.map(partial(_lattice_energy, model, images), layers)
+    results = track(found, f"{model.name}, lattice:", len(layers), transient=True)
+    return dict(zip(layers, results, strict=True))
+
+
+def _lattice_energy(model: Model, images: Sequence[Tensor], layer: str) -> Mapping[str, float]:
+    projections = map_responses(model.network, images, (layer,), max_maps=PROJECTED_MAPS).projections
+    known, size = lattices(model.spec, model.spec.layer(layer)), model.network.shapes[INPUT][1]
+    grids = measure_grids(power_spectra(projections), [each for each in known if is_resolved(each, size)])
+    return {"maps": len(projections), **summed(grids)}
 
 
 def summed(grids: Sequence[Grid]) -> Mapping[str, float]:
