@@ -35,8 +35,8 @@ def test_filters_are_cut_padded_and_copied_as_far_as_both_layers_have_them() -> 
     transfer_filters(own, arrays, common_layers(own.spec, source.spec))
     now = own.layers.state_dict()
     assert torch.equal(now["one.weight"][:2], arrays["one.weight"][:, :, 1:4, 1:4])
-    assert torch.equal(now["one.weight"][2:], before["one.weight"][2:])
-    assert now["one.bias"].tolist() == [0.5, -0.5, 0, 0]
+    assert torch.equal(now["one.weight"][2:], now["one.weight"][:2].flip(3))
+    assert now["one.bias"].tolist() == [0.5, -0.5, 0.5, -0.5]
     assert torch.equal(now["two.weight"][:, :2, 1, 1], arrays["two.weight"][:2, :, 0, 0])
     edge = now["two.weight"][:, :2].clone()
     edge[..., 1, 1] = 0

@@ -8,8 +8,8 @@ from torch.nn import functional as F
 
 from zfscope.networks.layer import Layer
 from zfscope.networks.layers import Conv
-from zfscope.networks.network import Network
-from zfscope.networks.spec import NetworkSpec
+from zfscope.networks.network import Filters, Network
+from zfscope.networks.spec import INPUT, NetworkSpec
 
 
 def common_layers(spec: NetworkSpec, source: NetworkSpec) -> frozenset[str]:
@@ -38,7 +38,8 @@ def transfer_filters(network: Network, arrays: Mapping[str, Tensor], layers: Col
 
     arrays: weights (out, in, rows, columns) and biases (out,) by their names in the state dict. layers: the
     convolutions to start. Filters and input maps that both layers have are copied; larger filters are cut to
-    their centre, smaller ones padded with zeros. What the other network does not have stays random.
+    their centre, smaller ones padded with zeros. What the other network does not have stays random, except
+    for filters of the image itself: they start as mirror images, left to right, of the copied ones.
     """
     for name in layers:
         filters, weight, bias = network.filters[name], arrays[f"{name}.weight"], arrays.get(f"{name}.bias")
@@ -46,6 +47,16 @@ def transfer_filters(network: Network, arrays: Mapping[str, Tensor], layers: Col
         filters.weight[:outputs, :inputs] = _centred(weight[:outputs, :inputs], filters.weight.shape[2:])
         if bias is not None and filters.bias is not None:
             filters.bias[:outputs] = bias[:outputs]
+        if network.spec.sources[name] == (INPUT,):
+            _mirror(filters, outputs)
+
+
+def _mirror(filters: Filters, copied: int) -> None:
+    """Start the filters after the first `copied` as mirror images of those, repeated if there are fewer."""
+    originals = torch.arange(copied, len(filters.weight)) % copied
+    filters.weight[copied:] = filters.weight[originals].flip(3)
+    if filters.bias is not None:
+        filters.bias[copied:] = filters.bias[originals]
 
 
 def _centred(weight: Tensor, size: tuple[int, ...]) -> Tensor:
