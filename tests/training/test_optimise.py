@@ -38,7 +38,7 @@ def test_every_kind_of_layer_can_be_trained_in_half_precision(recipe: Recipe, se
         rate=0.01,
         dropout=generator,
         half=True,
-    )
+    ).labels
     assert loss > 0
     assert all(parameter.grad is not None for parameter in network.parameters())
 
@@ -52,7 +52,9 @@ def test_steps_lower_the_loss_and_keep_filters_within_the_radius(
     generator = torch.Generator().manual_seed(0)
     batch = torch.randn(8, 3, 32, 32, generator=generator), torch.arange(8) % 2
     losses = [
-        train_step(network, torch_optimizer, batch, recipe=changed, rate=0.01, dropout=generator, half=False)
+        train_step(
+            network, torch_optimizer, batch, recipe=changed, rate=0.01, dropout=generator, half=False
+        ).labels
         for _ in range(25)
     ]
     assert losses[-1] < losses[0] / 2
@@ -80,7 +82,7 @@ def test_a_step_in_bfloat16_gives_nearly_the_same_loss(network: Network, recipe:
             rate=0.0,
             dropout=torch.Generator().manual_seed(1),
             half=half,
-        )
+        ).labels
         for half in (False, True)
     ]
     assert losses[1] == pytest.approx(losses[0], rel=0.02)

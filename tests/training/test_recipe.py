@@ -9,7 +9,7 @@ from zfscope.training.recipe import load_recipe, recipe_names
 
 
 def test_the_package_includes_its_recipes() -> None:
-    assert recipe_names() == ("fine-tune", "modern", "paper")
+    assert recipe_names() == ("fine-tune", "match", "modern", "paper")
 
 
 def test_the_papers_recipe_matches_section_3() -> None:
@@ -30,7 +30,7 @@ def test_phases_succeed_each_other_during_the_run() -> None:
 def test_an_unknown_recipe_is_reported_with_the_available_ones() -> None:
     with pytest.raises(
         NotFound,
-        match=r"recipe 'alchemy' not found; available: fine-tune, modern, paper, or give the path",
+        match=r"recipe 'alchemy' not found; available: fine-tune, match, modern, paper, or give the path",
     ):
         load_recipe("alchemy")
 

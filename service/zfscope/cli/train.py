@@ -79,7 +79,7 @@ def train(
         str,
         typer.Option(
             metavar="NAME|FILE",
-            help="Training recipe: modern, paper, fine-tune, or a .toml file.  "
+            help="Training recipe: modern, paper, fine-tune, match, or a .toml file.  "
             "[default: modern; with --from: fine-tune]",
         ),
     ] = "",
