@@ -113,6 +113,7 @@ bench: $(DEV)  ## Benchmark the engine, the scan, the service and the page (need
 
 gpu-check:  ## Run the GPU tests and benchmarks (needs an NVIDIA GPU)
 	$(MAKE) setup EXTRA=gpu
+	$(BIN)/zfscope check-device --device cuda
 	$(BIN)/python -m pytest -m gpu
 	$(BIN)/python -m benchmarks.projection --device cuda
 	$(BIN)/python -m benchmarks.occlusion --device cuda

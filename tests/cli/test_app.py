@@ -21,6 +21,7 @@ def test_the_commands_are_the_documented_ones() -> None:
         "activations",
         "analyze",
         "analyzers",
+        "check-device",
         "classify",
         "compare",
         "evaluate",

@@ -46,6 +46,7 @@ _SUMMARIES = {
     "gallery": "Write HTML pages that show every feature map.",
     "analyze": "Run any installed analyzer on photos.",
     "models": "List, describe, import, fetch and export models.",
+    "check-device": "Check what works on a device.",
 }
 
 

@@ -82,7 +82,8 @@ def test_a_missing_provider_is_rejected_with_the_available_ones(
 ) -> None:
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
     with pytest.raises(
-        RuntimeUnavailable, match=r"cannot use CUDAExecutionProvider: .* has CPUExecutionProvider"
+        RuntimeUnavailable,
+        match=r"cannot use CUDAExecutionProvider: .* has CPUExecutionProvider; install zfscope\[gpu\]",
     ):
         OnnxRuntime(model, device="cuda")
 
@@ -103,7 +104,7 @@ def test_a_session_that_falls_back_to_the_cpu_is_rejected(
     monkeypatch.setattr(onnxruntime, "InferenceSession", FallenBack)
     runtime = OnnxRuntime(model, device="cuda")
     with pytest.raises(
-        RuntimeUnavailable, match=r"cannot use CUDAExecutionProvider: .* has CPUExecutionProvider"
+        RuntimeUnavailable, match="cannot start CUDAExecutionProvider and would use CPUExecutionProvider"
     ):
         runtime.forward(make_images(model.spec))
 

@@ -9,6 +9,7 @@ from zfscope.errors import RuntimeUnavailable
 from zfscope.ort import import_onnxruntime
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+_EXTRAS = {"cpu": "cpu", "cuda": "gpu"}
 # By default, CUDA rounds inputs to 10 bits (TF32), so that scores would differ from those of the CPU.
 _OPTIONS = {"cpu": {}, "cuda": {"use_tf32": "0"}}
 # Threads spin this long after a layer, in microseconds, and then sleep: they share the cores with the engine.
@@ -28,8 +29,12 @@ def onnxruntime_for(device: str) -> Any:
             "runtime 'onnx' requires ONNX Runtime: pip install 'zfscope[cpu]' or 'zfscope[gpu]'"
         ) from error
     provider = _PROVIDERS[device]
-    if provider not in onnxruntime.get_available_providers():
-        raise RuntimeUnavailable(_no_provider(provider, onnxruntime.get_available_providers()))
+    available = onnxruntime.get_available_providers()
+    if provider not in available:
+        raise RuntimeUnavailable(
+            f"runtime 'onnx' cannot use {provider}: this build of ONNX Runtime has {', '.join(available)}; "
+            f"install zfscope[{_EXTRAS[device]}] into a new environment"
+        )
     return onnxruntime
 
 
@@ -51,7 +56,10 @@ def open_session(graph: Path | bytes, *, threads: int, device: str, keep_memory:
     source = graph if isinstance(graph, bytes) else str(graph)
     session = onnxruntime.InferenceSession(source, options, providers=[(provider, _OPTIONS[device])])
     if session.get_providers()[0] != provider:  # ONNX Runtime falls back to the CPU silently
-        raise RuntimeUnavailable(_no_provider(provider, session.get_providers()))
+        raise RuntimeUnavailable(
+            f"runtime 'onnx' cannot start {provider} and would use {session.get_providers()[0]}; the line "
+            f"that ONNX Runtime printed says why, and so does `zfscope check-device --device {device}`"
+        )
     return session
 
 
@@ -63,7 +71,3 @@ def _load_cuda(onnxruntime: Any) -> None:
     """
     with redirect_stdout(sys.stderr):
         onnxruntime.preload_dlls()
-
-
-def _no_provider(provider: str, present: list[str]) -> str:
-    return f"runtime 'onnx' cannot use {provider}: this build of ONNX Runtime has {', '.join(present)}"
