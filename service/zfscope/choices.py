@@ -18,6 +18,13 @@ class DeviceName(StrEnum):
     cuda = "cuda"
 
 
+class PrecisionName(StrEnum):
+    """Precisions of the forward pass."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
 class EngineName(StrEnum):
     """Engines of a scan."""
 

@@ -211,7 +211,7 @@ def test_an_existing_run_is_resumed(plain: FinishedTraining) -> None:
         (["--classes", "3"], "has 2 classes, but classes is set to 3"),
         (["--classes", "many"], "classes: 'many' is not a whole number"),
         (["--checkpoints", "1,x"], "checkpoints: 'x' is not a whole number"),
-        (["--recipe", "best"], "recipe 'best' not found; available: fine-tune, modern, paper"),
+        (["--recipe", "best"], "recipe 'best' not found; available: fine-tune, match, modern, paper"),
         (["--recipe", "fine-tune"], "recipe 'fine-tune' fine-tunes a model, but none is given; name it with"),
         (["--labels", "nowhere.txt"], "labels 'nowhere.txt' cannot be read"),
         (["--name", "No/name"], "name 'No/name' must match"),

@@ -17,7 +17,8 @@ MakeImages = Callable[..., NDArray[np.float32]]
 def test_scores_equal_those_of_the_network(model: Model, make_images: MakeImages) -> None:
     images = make_images(model.network.spec, 3)
     scores = TorchRuntime(model.network).forward(images)
-    np.testing.assert_array_equal(scores, model.network(torch.from_numpy(images)).numpy())
+    inputs = torch.from_numpy(images).contiguous(memory_format=torch.channels_last)
+    np.testing.assert_array_equal(scores, model.network(inputs).numpy())
 
 
 def test_images_may_be_read_only_and_non_contiguous(model: Model, make_images: MakeImages) -> None:

@@ -6,7 +6,8 @@ import torch
 from tests.support.random_networks import random_spec
 from zfscope.networks.head import replace_head
 from zfscope.networks.network import Network, build
-from zfscope.training.optimise import has_bfloat16, learning_rate, make_optimizer, plateaus, train_step
+from zfscope.runtimes.precision import has_bfloat16
+from zfscope.training.optimise import learning_rate, make_optimizer, plateaus, train_step
 from zfscope.training.recipe import Recipe
 
 

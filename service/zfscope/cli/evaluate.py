@@ -30,6 +30,7 @@ def evaluate(
     model: opt.ModelName = "",
     version: opt.ModelVersion = None,
     ten_crop: opt.TenCrop = False,
+    precision: opt.Precision = opt.PrecisionName.float32,
     store: opt.Store = None,
     as_json: opt.AsJson = False,
 ) -> None:
@@ -41,27 +42,36 @@ def evaluate(
     Examples:
       zfscope evaluate photos/val --model zfnet-imagenette
       zfscope evaluate photos/val --model zfnet-imagenette --ten-crop --json
+      zfscope evaluate photos/val --precision bfloat16
     """
     from zfscope.store import ModelStore
 
     loaded = ModelStore(find_store(store)).load(model, version)
-    measured = measure_accuracy(data, loaded, ten_crop=ten_crop)
+    measured = measure_accuracy(data, loaded, ten_crop=ten_crop, precision=precision)
     print_data_warnings(measured.warnings)
     accuracy = measured.accuracy
     used = PhotosUsed(accuracy.images, measured.skipped, measured.skipped_files)
     if as_json:
-        print_json({"top1": accuracy.top1, "top5": accuracy.top5, **used.as_object()})
+        print_json(
+            {"top1": accuracy.top1, "top5": accuracy.top5, "precision": precision.value, **used.as_object()}
+        )
         return
     crops = "ten crops" if ten_crop else "the centre crop"
     echo(
-        f"{title_of(loaded.name, loaded.version)}, by {crops} of {accuracy.images} photos: "
+        f"{title_of(loaded.name, loaded.version)}{_in(precision)}, by {crops} of {accuracy.images} photos: "
         f"top-1 accuracy {accuracy.top1:.2f} %, top-5 accuracy {accuracy.top5:.2f} %"
     )
     if measured.skipped or measured.skipped_files:
         echo(f"Measured on {used}.")
 
 
-def measure_accuracy(data: Path, model: "Model", *, ten_crop: bool) -> "Evaluation":
+def _in(precision: opt.PrecisionName) -> str:
+    return "" if precision is opt.PrecisionName.float32 else f" in {precision}"
+
+
+def measure_accuracy(
+    data: Path, model: "Model", *, ten_crop: bool, precision: str = "float32"
+) -> "Evaluation":
     """Measure the accuracy of a model on a folder of photos, with a progress bar.
 
     Raises InputError for a folder without photos, or with a subfolder that is not a class of the model.
@@ -71,5 +81,10 @@ def measure_accuracy(data: Path, model: "Model", *, ten_crop: bool) -> "Evaluati
     with tempfile.TemporaryDirectory(prefix="zfscope-") as cache, progress() as bar:
         task = bar.add_task("decoding, then classifying photos", total=None)
         return evaluate_model(
-            model, data, ten_crop=ten_crop, cache=Path(cache), advance=lambda count: bar.advance(task, count)
+            model,
+            data,
+            ten_crop=ten_crop,
+            precision=precision,
+            cache=Path(cache),
+            advance=lambda count: bar.advance(task, count),
         )

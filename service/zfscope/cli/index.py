@@ -72,6 +72,7 @@ def index(
     ] = "",
     runtime: opt.Runtime = opt.RuntimeName.onnx,
     device: opt.IndexDevice = opt.DeviceName.cpu,
+    precision: opt.Precision = opt.PrecisionName.float32,
     torchserve: opt.TorchServeAddress = "",
     store: opt.Store = None,
     as_json: opt.AsJson = False,
@@ -88,6 +89,7 @@ def index(
       zfscope index photos/train --model zfnet-imagenette --checkpoint 5
       zfscope index photos.tar --model zfnet-imagenette --layers conv5,fc7 --top 9 --name strongest
       zfscope index photos/train --model zfnet-imagenette --device cuda
+      zfscope index photos/train --runtime torch --precision bfloat16
       zfscope index /shared/photos --model zfnet-imagenette --engine ray --address ray://head:10001
     """
     from zfscope.datasets.names import similar_classes
@@ -108,7 +110,7 @@ def index(
     photos = open_data(data)
     print_data_warnings(similar_classes(photos.classes))
     target = (out or indexes_folder(loaded)) / title
-    forward = ForwardOptions(runtime, device, torchserve)
+    forward = ForwardOptions(runtime, device, precision, torchserve)
     built = build_index_with_progress(loaded, photos, plan, target, engine=scan_engine, forward=forward)
     if as_json:
         skipped_files = skipped_files_json(photos.skipped_files)
@@ -119,10 +121,14 @@ def index(
 
 @dataclass(frozen=True)
 class ForwardOptions:
-    """Runtime and device of a scan's forward passes. torchserve: its address, empty for the default."""
+    """Runtime, device and precision of a scan's forward passes.
+
+    torchserve: its address, empty for the default.
+    """
 
     runtime: opt.RuntimeName = opt.RuntimeName.onnx
     device: opt.DeviceName = opt.DeviceName.cpu
+    precision: opt.PrecisionName = opt.PrecisionName.float32
     torchserve: str = ""
 
     def create_runtime(self, model: "Model") -> "ForwardRuntime":
@@ -134,6 +140,7 @@ class ForwardOptions:
             model,
             threads=1,
             device=self.device,
+            precision=self.precision,
             torchserve=TorchServe(self.torchserve) if self.torchserve else None,
         )
 

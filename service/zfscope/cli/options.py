@@ -9,6 +9,7 @@ import typer
 
 from zfscope.choices import DeviceName as DeviceName
 from zfscope.choices import EngineName as EngineName
+from zfscope.choices import PrecisionName as PrecisionName
 from zfscope.choices import RuntimeName as RuntimeName
 from zfscope.cli.command import option
 from zfscope.errors import InputError
@@ -63,6 +64,13 @@ Runtime = Annotated[
 IndexDevice = Annotated[
     DeviceName,
     typer.Option("--device", help="Device for indexing in this process; ignored by TorchServe."),
+]
+Precision = Annotated[
+    PrecisionName,
+    typer.Option(
+        "--precision",
+        help="Precision of the forward pass; bfloat16 needs a processor with AMX or AVX512-BF16, or a GPU.",
+    ),
 ]
 Indexes = Annotated[
     Path | None,

@@ -26,6 +26,7 @@ _SETTINGS = (
     option("runtime", opt.RuntimeName | None, "Runtime of the forward pass.  [default: onnx]"),
     parameter("torchserve", opt.TorchServeAddress, ""),
     option("device", opt.DeviceName | None, "Device of the forward pass.  [default: cpu]"),
+    option("precision", opt.PrecisionName | None, "Precision of the forward pass.  [default: float32]"),
     option("threads", int | None, _THREADS, min=1, metavar="N"),
     option("cache", Path | None, _CACHE, metavar="DIR"),
     parameter("store", opt.Store, None),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from zfscope.choices import DeviceName, RuntimeName
+from zfscope.choices import DeviceName, PrecisionName, RuntimeName
 from zfscope.errors import RuntimeUnavailable
 from zfscope.runtimes.onnx.runtime import OnnxRuntime
 from zfscope.runtimes.protocol import Runtime
@@ -15,6 +15,7 @@ from zfscope.store.store import Model, ModelStore
 
 RUNTIMES = tuple(name.value for name in RuntimeName)
 DEVICES = tuple(name.value for name in DeviceName)
+PRECISIONS = tuple(name.value for name in PrecisionName)
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +42,7 @@ def create_runtime(
     cache: Path | None = None,
     threads: int | None = None,
     device: str = "cpu",
+    precision: str = "float32",
     torchserve: TorchServe | None = None,
 ) -> Runtime:
     """Return a runtime for a model, initialised by its first pass.
@@ -48,12 +50,18 @@ def create_runtime(
     kind: `onnx`, `torch` or `torchserve`. cache: folder of exported graphs; None for the user's cache.
     threads: threads per pass in ONNX Runtime; None for the number of available CPUs. Use 1 if passes run in
     several threads, as in a scan. (For torch, `torch.set_num_threads` sets the threads of the process.)
-    device: `cpu` or `cuda`; ignored by TorchServe. torchserve: the server, contacted by the first pass; None
-    for the default port on this machine. Raises RuntimeUnavailable if the runtime or the device is not
-    available on this machine.
+    device: `cpu` or `cuda`; ignored by TorchServe. precision: `float32`, or `bfloat16` for torch on a device
+    that multiplies it in hardware. torchserve: the server, contacted by the first pass; None
+    for the default port on this machine. Raises RuntimeUnavailable if the runtime, the device or the
+    precision is not available on this machine.
     """
     _check_available("runtime", kind, RUNTIMES)
     _check_available("device", device, DEVICES)
+    _check_available("precision", precision, PRECISIONS)
+    if precision != PrecisionName.float32:
+        from zfscope.runtimes.precision import check_precision  # imports torch
+
+        check_precision(precision, runtime=kind, device=device)
     if kind == "torchserve":
         from zfscope.runtimes.torchserve.runtime import TorchServeRuntime  # imports grpc
 
@@ -61,7 +69,7 @@ def create_runtime(
     if kind == "torch":
         from zfscope.runtimes.torch import TorchRuntime  # imports torch
 
-        return TorchRuntime(model.network, device=device)
+        return TorchRuntime(model.network, device=device, precision=precision)
     return OnnxRuntime(model, cache=cache, threads=threads, device=device)
 
 

@@ -38,7 +38,10 @@ class Runtime(Protocol):
 
     @property
     def title(self) -> str:
-        """Name of the runtime, and device unless it is the CPU, as recorded in indexes: `onnx on cuda`."""
+        """Name of the runtime, with a device other than the CPU and a precision other than float32.
+
+        Indexes record it: `onnx on cuda`, `torch in bfloat16`.
+        """
         ...
 
     def forward(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -72,9 +75,10 @@ class Runtime(Protocol):
         ...
 
 
-def runtime_title(name: str, device: str) -> str:
+def runtime_title(name: str, device: str, precision: str = "float32") -> str:
     """Return the `title` of a runtime."""
-    return name if device == "cpu" else f"{name} on {device}"
+    place = name if device == "cpu" else f"{name} on {device}"
+    return place if precision == "float32" else f"{place} in {precision}"
 
 
 def check_images(images: NDArray[np.float32], spec: NetworkSpec) -> None:

@@ -137,6 +137,7 @@ class Backend:
             cache=settings.cache,
             threads=self._threads,
             device=settings.device,
+            precision=settings.precision,
             torchserve=TorchServe(settings.torchserve, settings.torchserve_timeout_s),
         )
         return InstrumentedRuntime(runtime, model, self._metrics)

@@ -20,7 +20,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from zfscope.address import check_endpoint, parse_address
 from zfscope.analysis.trace_cache import DEFAULT_BYTES
-from zfscope.choices import DeviceName, RuntimeName
+from zfscope.choices import DeviceName, PrecisionName, RuntimeName
 from zfscope.errors import InputError
 from zfscope.images.limits import DecodeLimits
 from zfscope.server.deadline import DeadlineLimits
@@ -100,6 +100,11 @@ class Settings(BaseSettings):
         default=10, description="Timeout of one TorchServe forward pass, in seconds."
     )
     device: DeviceName = Field(default=DeviceName.cpu, description="Device for forward and backward passes.")
+    precision: PrecisionName = Field(
+        default=PrecisionName.float32,
+        description="Precision of the forward pass; bfloat16 needs runtime torch, and a processor with AMX or "
+        "AVX512-BF16 or a GPU.",
+    )
     cache: Path | None = Field(
         default=None, description="Folder for exported graphs; unset: in the user's cache."
     )

@@ -16,6 +16,7 @@ from zfscope.datasets.read import SkippedPhoto
 from zfscope.errors import InputError
 from zfscope.images.preprocess import MeanImage, Preprocessing
 from zfscope.networks.network import Network
+from zfscope.runtimes.precision import check_precision, network_in
 from zfscope.store import Model
 from zfscope.training.batches import Pixels, crops
 from zfscope.training.data_checks import repeat_warnings
@@ -62,12 +63,12 @@ def evaluate(
     resize crops to this many pixels, as in early training phases. advance: called with the number of photos
     done since the last call.
     """
-    device = next(network.parameters()).device
+    weights = next(network.parameters())
     hits = torch.zeros(2)
     for start in range(0, len(targets), BATCH):
         batch = slice(start, start + BATCH)
         views = crops(squares[batch], preprocessing, mean_image, "ten" if ten_crop else "centre")
-        probabilities = torch.stack([_probabilities(network, crop.to(device), size) for crop in views])
+        probabilities = torch.stack([_probabilities(network, crop.to(weights), size) for crop in views])
         hits += _hits(probabilities.mean(0).cpu(), torch.from_numpy(targets[batch]))
         advance(len(targets[batch]))
     top1, top5 = (100 * hits / len(targets)).tolist()
@@ -79,15 +80,18 @@ def evaluate_model(
     data: Path,
     *,
     ten_crop: bool,
+    precision: str = "float32",
     cache: Path,
     advance: Callable[[int], None] = lambda photos: None,
 ) -> Evaluation:
     """Measure the accuracy of a stored model on a data set whose classes are among its label ids.
 
-    cache: folder for the decoded photos. advance: called with the number of photos decoded, and then with the
+    precision: of the forward pass; see `create_runtime`. cache: folder for the decoded photos. advance: called with the number of photos decoded, and then with the
     number of photos classified, since the last call. Raises InputError if the classes of the data set are
-    not the model's, and for a model without classes.
+    not the model's, and for a model without classes; RuntimeUnavailable for a
+    precision without a fast path on this machine.
     """
+    check_precision(precision, runtime="torch", device="cpu")
     if not model.labels:
         raise InputError(
             f"{model.manifest.title} has no classes, so its accuracy cannot be measured", field="model"
@@ -95,7 +99,7 @@ def evaluate_model(
     photos = read_folder(data, [label.id for label in model.labels])
     decoded = cached_photos(photos, model.preprocessing, cache / "evaluation.pixels", advance=advance)
     accuracy = evaluate(
-        model.network,
+        network_in(model.network, precision),
         np.asarray(decoded.squares),
         decoded.targets,
         model.preprocessing,
@@ -111,7 +115,7 @@ def _probabilities(network: Network, photos: Tensor, size: int | None) -> Tensor
     if size is not None and size != photos.shape[-1]:
         photos = F.interpolate(photos, size=(size, size), mode="bilinear", antialias=True)
     scores: Tensor = network(photos, resize_maps=True)
-    return scores.softmax(1)
+    return scores.float().softmax(1)
 
 
 def _hits(probabilities: Tensor, targets: Tensor) -> Tensor:

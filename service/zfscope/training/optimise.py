@@ -113,10 +113,3 @@ def train_step(
     if recipe.filter_rms:
         renormalise(network, recipe.filter_rms)
     return StepLosses(float(labels.detach()), 0.0 if taught is None else float(taught.detach()))
-
-
-def has_bfloat16(device: torch.device) -> bool:
-    """Return whether the device multiplies bfloat16 in hardware."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

@@ -16,10 +16,11 @@ from zfscope.errors import InputError
 from zfscope.files import make_folder, replacing, write_file
 from zfscope.networks.network import Network
 from zfscope.networks.spec import NetworkSpec, convolutional_part, tensor_shapes
+from zfscope.runtimes.precision import has_bfloat16
 from zfscope.training.batches import Batches
 from zfscope.training.evaluate import MeasuredAccuracy
 from zfscope.training.filters import dead_maps, filter_report
-from zfscope.training.optimise import has_bfloat16, learning_rate, make_optimizer, train_step
+from zfscope.training.optimise import learning_rate, make_optimizer, train_step
 from zfscope.training.recipe import Phase, Recipe
 from zfscope.training.teacher import Teacher, TeacherHead
 
