@@ -52,12 +52,25 @@ def test_json_output_equals_the_accuracy_counted_photo_by_photo(
     assert json.loads(result.stdout) == {
         "top1": pytest.approx(top1),
         "top5": 100.0,
+        "precision": "float32",
         "images": 10,
         "skipped": 0,
         "skipped_photos": [],
         "passed_over": {},
     }
     assert result.stderr == ""
+
+
+def test_the_precision_is_named_with_the_accuracy(
+    run: Run, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zfscope.runtimes.precision.has_bfloat16", lambda device: True)
+    result = run("evaluate", photos, "--model", "tiny", "--precision", "bfloat16")
+    assert result.stdout.startswith("tiny version 2 in bfloat16, by the centre crop of 10 photos: top-1")
+    monkeypatch.setattr("zfscope.runtimes.precision.has_bfloat16", lambda device: False)
+    result = run("evaluate", photos, "--model", "tiny", "--precision", "bfloat16")
+    assert result.code != 0
+    assert "precision bfloat16 needs AMX or AVX512-BF16; this processor has " in result.stderr
 
 
 def test_text_output_is_a_sentence(run: Run, photos: Path) -> None:

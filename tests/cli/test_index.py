@@ -268,6 +268,19 @@ def test_an_unavailable_device_is_rejected(run: Run, photos: Path, tmp_path: Pat
     assert result.stderr.count("\n") == 1
 
 
+def test_an_index_names_its_precision_and_is_not_resumed_in_another(
+    run: Run, photos: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zfscope.runtimes.precision.has_bfloat16", lambda device: True)
+    options = ("index", photos, "--model", "tiny", "--out", out, "--name", "rough", "--runtime", "torch")
+    assert run(*options, "--precision", "bfloat16").code == 0
+    manifest = json.loads((out / "rough" / "index.json").read_text())
+    assert manifest["origin"]["runtime"] == "torch in bfloat16"
+    result = run(*options)
+    assert result.code == 2
+    assert "is an index that differs in runtime" in result.stderr
+
+
 def test_models_can_be_compared_with_indexes_outside_the_store(
     run: Run, photos: Path, photo: Path, out: Path, tmp_path: Path
 ) -> None:

@@ -102,8 +102,8 @@ class Settings(BaseSettings):
     device: DeviceName = Field(default=DeviceName.cpu, description="Device for forward and backward passes.")
     precision: PrecisionName = Field(
         default=PrecisionName.float32,
-        description="Precision of the forward pass; bfloat16 needs runtime torch, and a processor with AMX or "
-        "AVX512-BF16 or a GPU.",
+        description="Precision of the forward pass; bfloat16 needs runtime torch, and AMX, AVX512-BF16 or a "
+        "GPU.",
     )
     cache: Path | None = Field(
         default=None, description="Folder for exported graphs; unset: in the user's cache."

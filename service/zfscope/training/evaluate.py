@@ -86,10 +86,10 @@ def evaluate_model(
 ) -> Evaluation:
     """Measure the accuracy of a stored model on a data set whose classes are among its label ids.
 
-    precision: of the forward pass; see `create_runtime`. cache: folder for the decoded photos. advance: called with the number of photos decoded, and then with the
-    number of photos classified, since the last call. Raises InputError if the classes of the data set are
-    not the model's, and for a model without classes; RuntimeUnavailable for a
-    precision without a fast path on this machine.
+    precision: of the forward pass; see `create_runtime`. cache: folder for the decoded photos. advance:
+    called with the number of photos decoded, and then with the number of photos classified, since the last
+    call. Raises InputError if the classes of the data set are not the model's, and for a model without
+    classes; RuntimeUnavailable for a precision without a fast path on this machine.
     """
     check_precision(precision, runtime="torch", device="cpu")
     if not model.labels:
