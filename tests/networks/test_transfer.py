@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from zfscope.networks import NetworkSpec, build
-from zfscope.networks.layers import Conv, Linear, ReLU
+from zfscope.networks.layers import Conv, Flatten, Linear, ReLU
 from zfscope.networks.spec import NetworkSpec as Spec
 from zfscope.networks.transfer import common_layers, same_windows, transfer_filters
 from zfscope.networks.windows import Padding
@@ -57,6 +57,7 @@ def test_layers_of_other_kinds_and_grouped_ones_are_not_common() -> None:
     layers = (
         Conv(name="one", channels=6, kernel=3),
         Conv(name="two", channels=6, kernel=3),
+        Flatten(name="flatten"),
         Linear(name="three", units=2),
     )
     assert common_layers(Spec(name="own", input_size=16, layers=layers), source) == {"one"}

@@ -7,28 +7,31 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zfscope.networks.layer import Layer
-from zfscope.networks.layers import Conv
 from zfscope.networks.network import Filters, Network
-from zfscope.networks.spec import INPUT, NetworkSpec
+from zfscope.networks.spec import INPUT, NetworkSpec, shapes, tensor_shapes
 
 
 def common_layers(spec: NetworkSpec, source: NetworkSpec) -> frozenset[str]:
     """Return the ungrouped convolutions that both networks have under the same name."""
-    theirs = {layer.name for layer in source.layers if isinstance(layer, Conv) and layer.groups == 1}
+    return _ungrouped(spec) & _ungrouped(source)
+
+
+def _ungrouped(spec: NetworkSpec) -> frozenset[str]:
+    """Return the convolutions whose filters read all maps of their input."""
+    maps, weights, sources = shapes(spec), tensor_shapes(spec), spec.sources
     return frozenset(
-        layer.name
-        for layer in spec.layers
-        if isinstance(layer, Conv) and layer.groups == 1 and layer.name in theirs
+        name for name in spec.convolutions if weights[f"{name}.weight"][1] == maps[sources[name][0]][0]
     )
 
 
 def same_windows(layer: Layer, source: NetworkSpec) -> bool:
     """Return whether another network has a layer of the same name whose filters have the same window."""
     other = source.by_name.get(layer.name)
+    one, two = layer.window, other.window if other else None
     return (
-        isinstance(layer, Conv)
-        and isinstance(other, Conv)
-        and (layer.kernel, layer.stride, layer.dilation) == (other.kernel, other.stride, other.dilation)
+        one is not None
+        and two is not None
+        and (one.kernel, one.stride, one.reach) == (two.kernel, two.stride, two.reach)
     )
 
 
