@@ -23,6 +23,10 @@ from zfscope.errors import InputError, NotFound, ZfscopeError
 from zfscope.images.normalise import normalise
 from zfscope.images.preprocess import Preprocessing
 from zfscope.networks import NetworkSpec, build
+from zfscope.networks.alexnet import alexnet
+from zfscope.networks.layers import Conv, ReLU
+from zfscope.networks.windows import Padding
+from zfscope.networks.zfnet import zfnet
 from zfscope.runtimes import create_runtime
 from zfscope.store import Model, ModelStore
 from zfscope.training.batches import Batches
@@ -30,7 +34,7 @@ from zfscope.training.recipe import Teaching, load_recipe
 from zfscope.training.run import TrainingCallbacks
 from zfscope.training.session import TrainingSession
 from zfscope.training.settings import TrainingSettings
-from zfscope.training.teacher import TeacherHead, new_teacher, scores_loss, unexplained
+from zfscope.training.teacher import TeacherHead, centre_offset, new_teacher, scores_loss, unexplained
 
 CAFFE = Preprocessing(short_side=36, centre=36, crop=SIZE, channels="BGR", mean=(104.0, 117.0, 123.0))
 RECIPE = """
@@ -128,6 +132,39 @@ def test_crops_are_resized_to_the_input_of_the_teacher(tmp_path: Path) -> None:
     assert lesson.scores is not None
     expected = model.network(torch.full((2, 3, SIZE, SIZE), 0.5))
     assert torch.allclose(lesson.scores, expected, atol=1e-4)
+
+
+def test_units_at_the_same_place_see_the_same_pixels(tmp_path: Path) -> None:
+    """The same filters without padding: units are centred 2 pixels further down and to the right."""
+    padded = NetworkSpec(
+        name="padded",
+        input_size=SIZE,
+        layers=(
+            Conv(name="one", channels=4, kernel=5, stride=4, padding=Padding(2, 2, 2, 2)),
+            ReLU(name="relu"),
+        ),
+    )
+    bare = padded.model_copy(
+        update={"layers": (Conv(name="one", channels=4, kernel=5, stride=4), ReLU(name="relu"))}
+    )
+    model = add_model(tmp_path / "store", padded)
+    teacher = new_teacher(model, Teaching(match={"relu": "relu"}), bare, COLOURS, device="cpu")
+    assert teacher.offset == (2, 2)
+    own = build(bare)
+    own.layers.load_state_dict(model.network.layers.state_dict())
+    photos = torch.randn(2, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(1)) / 10
+    maps, taught = own(photos), teacher.lesson(photos).maps["relu"]
+    rows, columns = maps.shape[2:]
+    inside = taught[:, :, 1 : rows - 1, 1 : columns - 1]
+    assert unexplained(maps[:, :, 1:-1, 1:-1], inside) < 1e-3
+
+
+def test_the_offset_is_the_distance_of_the_centres_of_receptive_fields() -> None:
+    teacher = alexnet(classes=3, hidden=4)
+    match = {"pool2": "pool2", "relu5": "relu5"}
+    assert centre_offset(zfnet(classes=3, hidden=4), teacher, match) == (5, 5)
+    assert centre_offset(teacher, teacher, match) == (0, 0)
+    assert centre_offset(zfnet(), teacher, {"relu1": "relu1"}) == (0, 0)  # units are 2 and 4 pixels apart
 
 
 def test_the_head_reads_what_the_class_scores_read() -> None:
@@ -258,8 +295,6 @@ def test_another_network_starts_from_filters_of_a_model(
     taught: Callable[..., TrainingSettings], tmp_path: Path
 ) -> None:
     """ZFNet from a network with layers of the same names; fully connected layers are its own."""
-    from zfscope.networks.zfnet import zfnet
-
     preset = Preprocessing()
     source = add_model(tmp_path / "store", zfnet(classes=3, hidden=4), preset)
     settings = taught(

@@ -14,6 +14,7 @@ from zfscope.images.normalise import normalise_levels, reorder
 from zfscope.images.preprocess import Preprocessing
 from zfscope.networks.head import layers_of_scores
 from zfscope.networks.lookup import layer_names
+from zfscope.networks.receptive import Span, receptive_fields
 from zfscope.networks.spec import NetworkSpec, shapes
 from zfscope.runtimes import Runtime, create_runtime
 from zfscope.store import Model
@@ -41,7 +42,8 @@ class Teacher:
 
     runtime: computes its outputs, whose layers have the names of `model.spec`. own: the preprocessing of the
     network's photos. match: the teacher's layer by the network's own layer. scores: whether its class scores
-    are learnt.
+    are learnt. offset: rows and columns by which the teacher sees photos moved up and to the left, so that
+    units of matched layers at the same place see the same part of the photo.
     """
 
     model: Model
@@ -49,6 +51,7 @@ class Teacher:
     own: Preprocessing
     match: Mapping[str, str]
     scores: bool
+    offset: tuple[int, int] = (0, 0)
 
     @property
     def classes(self) -> int:
@@ -78,7 +81,7 @@ class Teacher:
         """Return photos that were preprocessed for the network as preprocessed for the teacher."""
         assert self.own.mean != "image"  # see `check_teacher`
         mean, std = (photos.new_tensor(each).view(-1, 1, 1) for each in (self.own.mean, self.own.std))
-        levels = _resized(photos * std + mean, (self.model.preprocessing.crop,) * 2)
+        levels = _moved(_resized(photos * std + mean, (self.model.preprocessing.crop,) * 2), self.offset)
         rgb = reorder(levels.contiguous().cpu().numpy(), self.own)
         return normalise_levels(rgb, self.model.preprocessing, self.model.mean_image)
 
@@ -115,15 +118,45 @@ def new_teacher(
     field = "recipe.teaching.match"
     names = layer_names(network, tuple(teaching.match), field=field)
     theirs = [model.spec.layer(name, field=field).name for name in teaching.match.values()]
+    match = dict(zip(names, theirs, strict=True)) if teaching.maps else {}
     teacher = Teacher(
         model,
         create_runtime("onnx" if device == "cpu" else "torch", model, device=device),
         own,
-        dict(zip(names, theirs, strict=True)) if teaching.maps else {},
+        match,
         scores=bool(model.labels and teaching.scores),
+        offset=centre_offset(network, model.spec, match),
     )
     check_teacher(teacher, network)
     return teacher
+
+
+def centre_offset(network: NetworkSpec, teacher: NetworkSpec, match: Mapping[str, str]) -> tuple[int, int]:
+    """Return how far the fields of matched units lie below and to the right of the teacher's.
+
+    In the teacher's pixels, rows and columns: the median over the matched layers of the distance between the
+    centres of the receptive fields of the first units. Layers whose units are not equally far apart in both
+    networks do not count; without any that do, the offset is 0.
+    """
+    scale = teacher.input_size / network.input_size
+    own, theirs = receptive_fields(network), receptive_fields(teacher)
+    fields = [(own[one], theirs[other]) for one, other in match.items()]
+    offsets = [
+        [
+            _centre(a) * scale - _centre(b)
+            for a, b in zip((one.rows, one.columns), (two.rows, two.columns), strict=True)
+        ]
+        for one, two in fields
+        if (one.rows.jump * scale, one.columns.jump * scale) == (two.rows.jump, two.columns.jump)
+    ]
+    if not offsets:
+        return 0, 0
+    down, right = np.median(offsets, axis=0).round().astype(int).tolist()
+    return down, right
+
+
+def _centre(span: Span) -> float:
+    return span.start + span.size / 2
 
 
 def check_teacher(teacher: Teacher, network: NetworkSpec) -> None:
@@ -185,6 +218,15 @@ def teaching_loss(
         own = head(outputs[head.features])
         losses.append(teaching.scores * scores_loss(own, lesson.scores, teaching.temperature))
     return torch.stack(losses).sum()
+
+
+def _moved(photos: Tensor, offset: tuple[int, int]) -> Tensor:
+    """Move photos (N, C, H, W) up and to the left; pixels at the edge are repeated."""
+    rows, columns = (
+        (torch.arange(size, device=photos.device) + by).clamp(0, size - 1)
+        for size, by in zip(photos.shape[2:], offset, strict=True)
+    )
+    return photos[:, :, rows[:, None], columns]
 
 
 def _resized(x: Tensor, size: tuple[int, ...]) -> Tensor:
