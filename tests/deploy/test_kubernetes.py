@@ -15,7 +15,17 @@ import pytest
 import yaml
 from kubernetes_validate.utils import all_versions, major_minor
 
-from tests.support.kustomize import KUSTOMIZATION, Resource, build
+from tests.support.kustomize import KUSTOMIZATION, Resource
+from tests.support.manifests import (
+    DOCKERFILE,
+    MANIFESTS,
+    ROOT,
+    build_named,
+    by_name,
+    container_variables,
+    image_variables,
+    own_variables,
+)
 from tests.support.pages import blocks_of
 from zfscope.client import Access
 from zfscope.listening import check_exposure
@@ -29,9 +39,6 @@ from zfscope.wire.settings import read_settings
 # Kubernetes' three newest minor versions.
 VERSIONS = ("1.35", "1.36", "1.37")
 
-ROOT = Path(__file__).parents[2]
-MANIFESTS = ROOT / "deploy" / "kubernetes"
-DOCKERFILE = (ROOT / "Dockerfile").read_text()
 HOW_TO = ROOT / "docs" / "how-to" / "kubernetes.md"
 CUSTOM = "monitoring.coreos.com/v1"
 OVERLAYS = sorted(path.name for path in (MANIFESTS / "overlays").iterdir())
@@ -70,13 +77,7 @@ def folder(request: pytest.FixtureRequest, further: Path) -> Path:
 @pytest.fixture
 def resources(folder: Path) -> dict[str, Resource]:
     """Resources of a kustomization by KIND/NAME."""
-    return by_name(build(folder))
-
-
-def by_name(resources: list[Resource]) -> dict[str, Resource]:
-    named = {f"{resource['kind']}/{resource['metadata']['name']}": resource for resource in resources}
-    assert len(named) == len(resources)
-    return named
+    return build_named(folder)
 
 
 def pods_of(resources: dict[str, Resource]) -> Iterator[Resource]:
@@ -86,26 +87,6 @@ def pods_of(resources: dict[str, Resource]) -> Iterator[Resource]:
 
 def containers_of(pod: Resource) -> list[Resource]:
     return [*pod["spec"].get("initContainers", ()), *pod["spec"]["containers"]]
-
-
-def environment_of(container: Resource) -> dict[str, str]:
-    """Return the variables that a manifest sets; a reference to a limit is its value."""
-    limits = container["resources"]["limits"]
-    return {
-        each["name"]: each["value"]
-        if "value" in each
-        else limits[each["valueFrom"]["resourceFieldRef"]["resource"].removeprefix("limits.")]
-        for each in container.get("env", ())
-    }
-
-
-def image_environment(container: Resource) -> dict[str, str]:
-    """Return the variables of the container's image: those of its stage, and of the stage that it extends."""
-    target = container["image"].partition(":")[2]
-    parent, stage = re.findall(rf"FROM (\S+) AS {target}\n(.*?)(?=\nFROM |\Z)", DOCKERFILE, re.DOTALL)[0]
-    if parent == "service":
-        stage = DOCKERFILE.partition(" AS service\n")[2].partition("\nFROM ")[0] + stage
-    return dict(re.findall(r"\b([A-Z_]+)=(\S+?)(?: \\)?$", stage, re.MULTILINE))
 
 
 def labels_match(selector: Resource, labels: dict[str, str]) -> bool:
@@ -146,7 +127,7 @@ def test_the_namespace_is_valid_and_admits_restricted_pods_only() -> None:
 
 
 def test_an_unknown_field_is_invalid() -> None:
-    deployment = by_name(build(MANIFESTS / "base"))["Deployment/zfscope"]
+    deployment = build_named(MANIFESTS / "base")["Deployment/zfscope"]
     deployment["spec"]["template"]["spec"]["containers"][0]["readinesProbe"] = {}
     with pytest.raises(kubernetes_validate.ValidationError, match="readinesProbe"):
         assert_valid(deployment)
@@ -167,7 +148,7 @@ def test_the_overlays_are_those_that_kubectl_builds(folder: Path) -> None:
     if not re.search(r"Kustomize Version: v([5-9]|\d\d)", output_of(kubectl, "version", "--client")):
         pytest.skip("this kubectl has a kustomize before version 5")
     built = list(yaml.safe_load_all(output_of(kubectl, "kustomize", str(folder))))
-    assert by_name(built) == by_name(build(folder))
+    assert by_name(built) == build_named(folder)
 
 
 @pytest.mark.parametrize(
@@ -176,7 +157,7 @@ def test_the_overlays_are_those_that_kubectl_builds(folder: Path) -> None:
     + [("page", SERVICE | PAGE), ("production", SERVICE | PAGE | SCALING)],
 )
 def test_an_overlay_has_the_resources_of_its_purpose(overlay: str, expected: set[str]) -> None:
-    assert set(by_name(build(MANIFESTS / "overlays" / overlay))) == expected
+    assert set(build_named(MANIFESTS / "overlays" / overlay)) == expected
 
 
 def test_every_overlay_and_component_is_built_by_these_tests_and_listed_in_the_documentation(
@@ -210,13 +191,13 @@ def test_every_variable_is_a_setting_with_a_valid_value(
         with monkeypatch.context() as patch:
             for name in [name for name in os.environ if name.startswith("ZFSCOPE_")]:
                 patch.delenv(name)
-            variables = {**image_environment(container), **environment_of(container)}
+            variables = container_variables(container)
             for name, value in variables.items():
                 patch.setenv(name, value)
             settings = read_settings(kind)
         known = {f"{kind.model_config['env_prefix']}{name.upper()}" for name in kind.model_fields}
         client = {f"ZFSCOPE_{name.upper()}" for name in Access.model_fields}
-        assert set(environment_of(container)) <= known | client
+        assert set(own_variables(container)) <= known | client
         # Raises if the service or the page would refuse to start.
         check_exposure(
             settings.listen,
@@ -238,7 +219,7 @@ def test_ports_are_those_of_the_settings(resources: dict[str, Resource]) -> None
     for pod in pods_of(resources):
         for container in containers_of(pod):
             for port in container.get("ports", ()):
-                variables = {**image_environment(container), **environment_of(container)}
+                variables = container_variables(container)
                 address = variables.get(settings[port["name"]], Settings().torchserve)
                 assert address.rpartition(":")[2] == str(port["containerPort"])
 
@@ -275,7 +256,7 @@ def test_the_disruption_budget_is_for_the_pods_of_the_service(resources: dict[st
 
 
 def test_prometheus_reads_each_replica_once() -> None:
-    resources = by_name(build(MANIFESTS / "overlays" / "production"))
+    resources = build_named(MANIFESTS / "overlays" / "production")
     spec = resources["ServiceMonitor/zfscope"]["spec"]
     (endpoint,) = spec["endpoints"]
     (service,) = [
@@ -292,7 +273,7 @@ def test_prometheus_reads_each_replica_once() -> None:
 
 
 def test_the_page_may_connect_to_the_service() -> None:
-    resources = by_name(build(MANIFESTS / "overlays" / "page"))
+    resources = build_named(MANIFESTS / "overlays" / "page")
     service, page = (
         resources[f"Deployment/{name}"]["spec"]["template"] for name in ("zfscope", "zfscope-page")
     )
@@ -316,7 +297,7 @@ def test_access_is_open_to_all_only_with_tls(resources: dict[str, Resource]) -> 
         if deployment := resources.get(f"Deployment/{name}"):
             (container,) = deployment["spec"]["template"]["spec"]["containers"]
             rule = resources[f"NetworkPolicy/{name}"]["spec"]["ingress"][0]
-            assert ("from" not in rule) == (variable in environment_of(container))
+            assert ("from" not in rule) == (variable in own_variables(container))
 
 
 def test_a_pod_has_longer_to_stop_than_it_needs(resources: dict[str, Resource]) -> None:
@@ -334,7 +315,7 @@ def test_a_pod_has_longer_to_stop_than_it_needs(resources: dict[str, Resource]) 
 def test_probes_reach_the_service_as_it_listens(resources: dict[str, Resource]) -> None:
     for pod in pods_of(resources):
         (container,) = pod["spec"]["containers"]
-        variables = environment_of(container)
+        variables = own_variables(container)
         probes = [container[f"{name}Probe"] for name in ("startup", "readiness", "liveness")]
         for probe in probes:
             if "httpGet" in probe:
@@ -355,12 +336,12 @@ def test_probes_reach_the_service_as_it_listens(resources: dict[str, Resource]) 
 
 def test_a_failing_torchserve_does_not_restart_the_service(resources: dict[str, Resource]) -> None:
     (container,) = resources["Deployment/zfscope"]["spec"]["template"]["spec"]["containers"]
-    uses_torchserve = environment_of(container).get("ZFSCOPE_RUNTIME") == "torchserve"
+    uses_torchserve = own_variables(container).get("ZFSCOPE_RUNTIME") == "torchserve"
     assert ("tcpSocket" in container["livenessProbe"]) == uses_torchserve
 
 
 def test_torchserve_is_a_sidecar_that_ends_after_the_service() -> None:
-    pod = by_name(build(MANIFESTS / "overlays" / "torchserve"))["Deployment/zfscope"]["spec"]["template"]
+    pod = build_named(MANIFESTS / "overlays" / "torchserve")["Deployment/zfscope"]["spec"]["template"]
     (sidecar,) = pod["spec"]["initContainers"]
     assert sidecar["restartPolicy"] == "Always"
     (command,) = re.findall(
@@ -400,7 +381,7 @@ def test_volumes_are_mounted_where_the_image_expects_them(resources: dict[str, R
         mounted = [mount for container in containers_of(pod) for mount in container["volumeMounts"]]
         assert {mount["name"] for mount in mounted} == {volume["name"] for volume in pod["spec"]["volumes"]}
         for container in pod["spec"]["containers"]:
-            image = image_environment(container)
+            image = image_variables(container)
             paths = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
             expected = {
                 "tmp": image["HOME"],
@@ -412,7 +393,7 @@ def test_volumes_are_mounted_where_the_image_expects_them(resources: dict[str, R
             assert image.get("ZFSCOPE_CACHE") == paths.get("graphs")
             secrets = {
                 Path(value)
-                for value in environment_of(container).values()
+                for value in own_variables(container).values()
                 if value.startswith(f"{expected['secrets']}/")
             }
             assert {path.name for path in secrets} in (set(), {"tls.crt", "tls.key", "ca.crt", "token"})
@@ -420,7 +401,7 @@ def test_volumes_are_mounted_where_the_image_expects_them(resources: dict[str, R
 
 
 def test_the_autoscaler_follows_the_queues() -> None:
-    resources = by_name(build(MANIFESTS / "overlays" / "production"))
+    resources = build_named(MANIFESTS / "overlays" / "production")
     spec = resources["HorizontalPodAutoscaler/zfscope"]["spec"]
     target = resources[f"{spec['scaleTargetRef']['kind']}/{spec['scaleTargetRef']['name']}"]
     assert target["apiVersion"] == spec["scaleTargetRef"]["apiVersion"]
@@ -436,9 +417,9 @@ def test_the_autoscaler_follows_the_queues() -> None:
 
 
 def test_gpu_replicas_are_updated_without_a_further_gpu() -> None:
-    deployment = by_name(build(MANIFESTS / "overlays" / "gpu"))["Deployment/zfscope"]["spec"]
+    deployment = build_named(MANIFESTS / "overlays" / "gpu")["Deployment/zfscope"]["spec"]
     assert deployment["strategy"]["rollingUpdate"] == {"maxSurge": 0, "maxUnavailable": 1}
     (container,) = deployment["template"]["spec"]["containers"]
     assert container["image"] == "zfscope:gpu"
     assert container["resources"]["limits"]["nvidia.com/gpu"] == 1
-    assert image_environment(container)["ZFSCOPE_DEVICE"] == "cuda"
+    assert image_variables(container)["ZFSCOPE_DEVICE"] == "cuda"
