@@ -35,7 +35,7 @@ def rectified_stages(spec: NetworkSpec, *, has_classes: bool) -> tuple[str, ...]
 
 
 def activation_of(spec: NetworkSpec, layer: str) -> str:
-    """Return the activation function that alone reads a layer, or the layer if there is none.
+    """Return the activation function that is the only reader of a layer, or else the layer.
 
     Between the two may be a normalisation.
     """

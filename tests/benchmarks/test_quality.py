@@ -121,7 +121,7 @@ def test_every_measure_has_a_table_and_an_entry_in_the_json_object(
         for part in ("eye", "nose", "random")
         for layer in ("relu2", "relu3")
     }
-    assert rows["probe"]["relu1"] == {"accuracy": 1, "deviation": 0}  # brightness tells the classes apart
+    assert rows["probe"]["relu1"] == {"accuracy": 1, "deviation": 0}  # the classes differ in brightness
 
 
 def test_measures_without_their_data_are_left_out(run: Callable[..., str], store: Path, photos: Path) -> None:

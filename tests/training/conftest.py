@@ -18,6 +18,7 @@ from zfscope.training.decoded import DecodedPhotos, cached_photos
 from zfscope.training.labelled import read_folder
 from zfscope.training.recipe import Recipe
 from zfscope.training.run import TrainingCallbacks
+from zfscope.training.session import TrainingSession
 from zfscope.training.settings import TrainingSettings
 
 Decode = Callable[..., DecodedPhotos]
@@ -100,6 +101,22 @@ def network(spec: NetworkSpec) -> Network:
 def batches(folder: Path, preprocessing: Preprocessing, recipe: Recipe, tmp_path: Path) -> Batches:
     photos = cached_photos(read_folder(folder), preprocessing, tmp_path / "pixels")
     return Batches(photos.squares, photos.targets, preprocessing, recipe, seed=5)
+
+
+class Killed(Exception):
+    """Simulates a kill."""
+
+
+def interrupt(settings: TrainingSettings) -> None:
+    """Run a session that is killed after its first epoch."""
+
+    def kill(row: dict[str, float]) -> None:
+        raise Killed
+
+    with pytest.raises(Killed):
+        TrainingSession(settings).train(
+            TrainingCallbacks(photos=lambda done, left: None, epoch=kill, warn=lambda text: None)
+        )
 
 
 class Recorder:

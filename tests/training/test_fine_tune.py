@@ -19,7 +19,7 @@ from tests.support.imported_networks import (
     squeezenet_like,
     without_classes,
 )
-from tests.training.conftest import QUIET, write_photos
+from tests.training.conftest import QUIET, interrupt, write_photos
 from zfscope.errors import InputError, ZfscopeError
 from zfscope.images.preprocess import Preprocessing
 from zfscope.networks import NetworkSpec, build
@@ -27,7 +27,6 @@ from zfscope.networks.layers import Flatten, Linear
 from zfscope.store import Model, ModelStore
 from zfscope.training.optimise import make_optimizer
 from zfscope.training.recipe import load_recipe
-from zfscope.training.run import TrainingCallbacks
 from zfscope.training.session import TrainingSession
 from zfscope.training.settings import TrainingSettings
 from zfscope.training.start import TrainingStart, initial_network, training_start
@@ -44,10 +43,6 @@ filter_rms = 0.0
 mean = "model"
 crop = "random"
 """
-
-
-class Killed(Exception):
-    """Simulates a kill after an epoch."""
 
 
 @pytest.fixture
@@ -183,16 +178,6 @@ def test_photos_of_several_sizes_can_be_trained_on(
     session = TrainingSession(tuning(source, recipe=str(tmp_path / "sizes.toml"), epochs=2))
     session.train(QUIET)
     assert [row["size"] for row in session.run.progress.history] == [24, 40]
-
-
-def interrupt(settings: TrainingSettings) -> None:
-    def kill(row: dict[str, float]) -> None:
-        raise Killed
-
-    with pytest.raises(Killed):
-        TrainingSession(settings).train(
-            TrainingCallbacks(photos=lambda done, left: None, epoch=kill, warn=lambda text: None)
-        )
 
 
 def test_an_interrupted_run_resumes_to_the_same_weights(

@@ -9,16 +9,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.training.conftest import Killed
 from zfscope.errors import InputError
 from zfscope.networks.network import Network, initialise
 from zfscope.networks.spec import NetworkSpec
 from zfscope.training.batches import Batches
 from zfscope.training.evaluate import MeasuredAccuracy
 from zfscope.training.run import TrainingCallbacks, TrainingRun
-
-
-class Killed(Exception):
-    """Simulates a kill in the middle of an epoch."""
 
 
 def silent(warn: Callable[[str], None] = lambda text: None) -> TrainingCallbacks:

@@ -9,19 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.training.conftest import noise, settings_in
+from tests.training.conftest import interrupt, noise, settings_in
 from zfscope.errors import InputError
-from zfscope.training.run import TrainingCallbacks
 from zfscope.training.session import TrainingSession
 from zfscope.training.settings import TrainingSettings
-
-
-class Killed(Exception):
-    """Simulates a kill after an epoch."""
-
-
-def kill(row: dict[str, float]) -> None:
-    raise Killed
 
 
 def change_class(settings: TrainingSettings) -> None:
@@ -44,10 +35,7 @@ def change_validation(settings: TrainingSettings) -> None:
 def started_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of two epochs that was interrupted after the first. Read-only."""
     settings = replace(settings_in(tmp_path_factory.mktemp("started")), epochs=2)
-    with pytest.raises(Killed):
-        TrainingSession(settings).train(
-            TrainingCallbacks(photos=lambda done, left: None, epoch=kill, warn=lambda text: None)
-        )
+    interrupt(settings)
     return settings.out
 
 

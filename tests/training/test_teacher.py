@@ -18,7 +18,7 @@ from tests.support.imported_networks import (
     squeezenet_like,
     without_classes,
 )
-from tests.training.conftest import QUIET, write_photos
+from tests.training.conftest import QUIET, interrupt, write_photos
 from zfscope.errors import InputError, NotFound, ZfscopeError
 from zfscope.images.normalise import normalise
 from zfscope.images.preprocess import Preprocessing
@@ -31,7 +31,6 @@ from zfscope.runtimes import create_runtime
 from zfscope.store import Model, ModelStore
 from zfscope.training.batches import Batches
 from zfscope.training.recipe import Teaching, load_recipe
-from zfscope.training.run import TrainingCallbacks
 from zfscope.training.session import TrainingSession
 from zfscope.training.settings import TrainingSettings
 from zfscope.training.teacher import TeacherHead, centre_offset, new_teacher, scores_loss, unexplained
@@ -48,10 +47,6 @@ mean = "model"
 crop = "random"
 [teaching]
 """
-
-
-class Killed(Exception):
-    """Simulates a kill after an epoch."""
 
 
 @pytest.fixture
@@ -223,16 +218,6 @@ def test_a_killed_run_with_a_teacher_resumes_to_the_same_weights(
     assert json.loads((settings.out / "history.json").read_text())[1]["taught_loss"] == pytest.approx(
         whole.run.progress.history[1]["taught_loss"]
     )
-
-
-def interrupt(settings: TrainingSettings) -> None:
-    def kill(row: dict[str, float]) -> None:
-        raise Killed
-
-    with pytest.raises(Killed):
-        TrainingSession(settings).train(
-            TrainingCallbacks(photos=lambda done, left: None, epoch=kill, warn=lambda text: None)
-        )
 
 
 def test_a_run_does_not_resume_with_another_teacher(

@@ -44,7 +44,7 @@ def unit_centres(span: Span, count: int, side_px: int) -> NDArray[np.float64]:
     index = np.arange(count)
     if span.jump == 0:
         return (index + 0.5) * side_px / count
-    return np.clip(span.start + span.size / 2 + span.jump * index, 0, side_px)
+    return np.clip(span.centre + span.jump * index, 0, side_px)
 
 
 def _interval(span: Span, count: int, side_px: int, first: float, last: float) -> tuple[int, int]:

@@ -26,6 +26,11 @@ class Span(NamedTuple):
         first = self.start + self.jump * index
         return first, first + self.size
 
+    @property
+    def centre(self) -> float:
+        """Centre of the field of the first unit; that of unit i is `jump` times i further."""
+        return self.start + self.size / 2
+
 
 @dataclass(frozen=True)
 class ReceptiveField:

@@ -58,6 +58,10 @@ def create_runtime(
     _check_available("runtime", kind, RUNTIMES)
     _check_available("device", device, DEVICES)
     _check_available("precision", precision, PRECISIONS)
+    if kind == "torch":
+        from zfscope.runtimes.torch import TorchRuntime  # imports torch
+
+        return TorchRuntime(model.network, device=device, precision=precision)
     if precision != PrecisionName.float32:
         from zfscope.runtimes.precision import check_precision  # imports torch
 
@@ -66,10 +70,6 @@ def create_runtime(
         from zfscope.runtimes.torchserve.runtime import TorchServeRuntime  # imports grpc
 
         return TorchServeRuntime(model, torchserve or TorchServe())
-    if kind == "torch":
-        from zfscope.runtimes.torch import TorchRuntime  # imports torch
-
-        return TorchRuntime(model.network, device=device, precision=precision)
     return OnnxRuntime(model, cache=cache, threads=threads, device=device)
 
 

@@ -118,12 +118,12 @@ def initial_network(start: TrainingStart, settings: TrainingSettings, recipe: Re
         if start.transferred:
             transfer_filters(network, arrays, start.transferred)
         else:
-            own = network.layers.state_dict()
-            taken = {
-                name: own[name] if name.rpartition(".")[0] in start.new_layers else array
+            kept = {
+                name: array
                 for name, array in arrays.items()
+                if name.rpartition(".")[0] not in start.new_layers
             }
-            network.layers.load_state_dict({**own, **taken})
+            network.layers.load_state_dict({**network.layers.state_dict(), **kept})
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stub
     return network.to(settings.device)
 

@@ -14,7 +14,7 @@ from zfscope.images.normalise import normalise_levels, reorder
 from zfscope.images.preprocess import Preprocessing
 from zfscope.networks.head import layers_of_scores
 from zfscope.networks.lookup import layer_names
-from zfscope.networks.receptive import Span, receptive_fields
+from zfscope.networks.receptive import receptive_fields
 from zfscope.networks.spec import NetworkSpec, shapes
 from zfscope.runtimes import Runtime, create_runtime
 from zfscope.store import Model
@@ -143,7 +143,7 @@ def centre_offset(network: NetworkSpec, teacher: NetworkSpec, match: Mapping[str
     fields = [(own[one], theirs[other]) for one, other in match.items()]
     offsets = [
         [
-            _centre(a) * scale - _centre(b)
+            a.centre * scale - b.centre
             for a, b in zip((one.rows, one.columns), (two.rows, two.columns), strict=True)
         ]
         for one, two in fields
@@ -153,10 +153,6 @@ def centre_offset(network: NetworkSpec, teacher: NetworkSpec, match: Mapping[str
         return 0, 0
     down, right = np.median(offsets, axis=0).round().astype(int).tolist()
     return down, right
-
-
-def _centre(span: Span) -> float:
-    return span.start + span.size / 2
 
 
 def check_teacher(teacher: Teacher, network: NetworkSpec) -> None:

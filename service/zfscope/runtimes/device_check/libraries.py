@@ -14,7 +14,7 @@ _MIB = 2**20
 
 
 def check_driver() -> Finding:
-    """Find the NVIDIA driver. Raises RuntimeUnavailable if there is none or if it does not start."""
+    """Find the NVIDIA driver. Raises RuntimeUnavailable if it is missing or does not start."""
     return Finding(f"for CUDA up to {_dotted(driver_cuda_version())}")
 
 
