@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo page serve test fuzz corpus test-wire check proto docs docs-drawings docs-pictures bench bench-shutdown bench-restart gpu-check train-default clean
+.PHONY: help setup demo page serve test fuzz corpus test-wire check proto docs docs-drawings docs-pictures bench bench-shutdown bench-restart bench-rolling gpu-check train-default clean
 
 PYTHON ?= python3
 # Build of ONNX Runtime: cpu, or gpu for CUDA.
@@ -17,11 +17,13 @@ JOBS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 8 ? n : 8)))
 OPTIONS ?=
 # Releases of protobuf that `make test-wire` tests: the oldest supported and the newest.
 PROTOBUF ?= 6.33.5 7.36.2
-# Addresses of `make serve` and `make page`; data set (a directory with train/ and val/) and output of `make train-default`.
+# Addresses of `make serve` and `make page`; data set (a directory with train/ and val/), network, teacher and output of
+# `make train-default`.
 LISTEN ?= 127.0.0.1:50051
 PAGE_LISTEN ?= 127.0.0.1:8080
 DATA ?=
 NETWORK ?= zfnet
+TEACHER := alexnet-imagenet
 # Directory of files, of any type, that `make corpus` sends.
 CORPUS ?=
 OUT ?= runs/$(NETWORK)-imagenette
@@ -72,6 +74,10 @@ bench-shutdown: $(DEV)  ## Restart replicas under load 40 times and count failed
 bench-restart: $(DEV)  ## Restart a single service during analyses 50 times and count hung calls (10 minutes)
 	$(BIN)/python -m benchmarks.restart
 
+bench-rolling: $(DEV)  ## Restart replicas behind nginx, HAProxy and Envoy and count failed calls (20 minutes)
+	$(BIN)/python -m benchmarks.rolling
+	$(BIN)/python -m benchmarks.rolling --no-retries
+
 fuzz: $(DEV)  ## Send 20,000 malformed requests to every RPC (minutes)
 	ZFSCOPE_FUZZ=20000 $(BIN)/python -m pytest -q -s -o faulthandler_timeout=3600 tests/server/test_fuzz.py
 
@@ -118,11 +124,12 @@ gpu-check:  ## Run the GPU tests and benchmarks (needs an NVIDIA GPU)
 	$(BIN)/python -m benchmarks.projection --device cuda
 	$(BIN)/python -m benchmarks.occlusion --device cuda
 
-train-default: $(SERVICE)  ## Train the default model again (DATA=directory with train/ and val/; hours); NETWORK=alexnet
+train-default: $(SERVICE)  ## Train the default model again (DATA=directory with train/ and val/; an hour); NETWORK=alexnet
 	@test -n "$(DATA)" || { echo "DATA is not set; name a directory with train/ and val/: make train-default DATA=DIR" >&2; exit 2; }
-	$(BIN)/zfscope train $(DATA)/train --validation $(DATA)/val --network $(NETWORK) --classes auto --hidden 1024 \
-		--epochs 50 --checkpoints 1,2,5,10,20 --labels examples/imagenette.txt --name $(NETWORK)-imagenette \
-		--out $(OUT) --store $(OUT)/store
+	@test -d $(OUT)/store/$(TEACHER) || $(BIN)/zfscope models fetch $(TEACHER) --store $(OUT)/store
+	$(BIN)/zfscope train $(DATA)/train --validation $(DATA)/val --from $(TEACHER) --network $(NETWORK) --classes auto \
+		--hidden 1024 --teacher $(TEACHER) --recipe match --epochs 7 --checkpoints 1,2,4 \
+		--labels examples/imagenette.txt --name $(NETWORK)-imagenette --out $(OUT) --store $(OUT)/store
 
 clean:  ## Remove .venv, the site, caches and the demo's figures
 	rm -rf $(VENV) build demo .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache

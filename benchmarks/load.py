@@ -14,9 +14,11 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
+from unittest.mock import patch
 
-from zfscope.client import Client
+from zfscope.client import Client, channel
 from zfscope.errors import ZfscopeError
 
 # Time limit for the service to become ready.
@@ -77,11 +79,18 @@ def main() -> None:
     parser.add_argument("target", help="address of the service, or a gRPC target with several")
     parser.add_argument("photos", type=Path, nargs="+", metavar="PHOTO", help="image files to classify")
     parser.add_argument("--clients", type=int, default=1, help="number of clients (default: 1)")
+    parser.add_argument(
+        "--no-retries",
+        action="store_true",
+        help="without the shipped service config, so that no call is sent again",
+    )
     options = parser.parse_args()
-    load = LoadGenerator(options.target, [photo.read_bytes() for photo in options.photos], options.clients)
-    for _ in sys.stdin:
-        print(json.dumps(load.tally()), flush=True)
-    load.stop()
+    photos = [photo.read_bytes() for photo in options.photos]
+    with patch.object(channel, "service_config", lambda _: "{}") if options.no_retries else nullcontext():
+        load = LoadGenerator(options.target, photos, options.clients)
+        for _ in sys.stdin:
+            print(json.dumps(load.tally()), flush=True)
+        load.stop()
 
 
 if __name__ == "__main__":

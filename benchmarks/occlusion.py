@@ -2,6 +2,7 @@
 
     python -m benchmarks.occlusion
     python -m benchmarks.occlusion --window 16 --stride 4
+    python -m benchmarks.occlusion --precision bfloat16
 
 The network is the paper's with 1000 classes: 62 million weights from N(0, sqrt(2 / fan-in)), which keep the
 scale of activations from layer to layer, so that classes differ and every window changes their scores.
@@ -13,6 +14,9 @@ which the fastest counts. All run in this process, in turn; ratios are ratios of
 The floor is the time that the multiply-adds of the changed values would take, for each window on its own and
 with fully connected layers included, at the rate of torch's own convolutions in the same run (conv2 to conv5
 on full maps of eight images). It leaves out the trace, pooling, normalisation and copies.
+
+With --precision bfloat16, ZFScope recomputes in bfloat16, from a trace in float32; Captum and the floor stay
+in float32. Needs a processor with AMX or AVX512-BF16.
 
 Before timing, the class scores of all windows are compared with those of full passes. The error is the
 largest difference relative to the largest change of a score by a window.
@@ -38,8 +42,10 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from benchmarks.clock import machine, timed
+from benchmarks.floor import RatedConvolutions
+from benchmarks.precisions import add_precision_option
 from benchmarks.sequential import as_sequential
-from zfscope.engine import Trace, trace
+from zfscope.engine import trace
 from zfscope.engine.changes import ChangedRegion, changed_regions, multiply_adds
 from zfscope.engine.occlusion import recompute
 from zfscope.engine.signal import Signal
@@ -47,28 +53,32 @@ from zfscope.images.decode import decode
 from zfscope.images.normalise import normalise
 from zfscope.images.preprocess import Preprocessing, prepare
 from zfscope.networks import Network, build, zfnet
-from zfscope.networks.forward import FORWARD
 from zfscope.networks.network import on_device
+from zfscope.networks.precision import network_in
+from zfscope.runtimes.precision import check_precision
 
 SCORES = "fc8"
 GREY = 128
 BATCHES = (8, 16, 32, 64)
-RATED = ("conv2", "conv3", "conv4", "conv5")
-TOLERANCE = 1e-4
+TOLERANCE = {"float32": 1e-4, "bfloat16": 0.1}
 OURS, CONVOLUTIONS = "ZFScope", "convolutions"
 PREPROCESSING = Preprocessing(std=(58.4, 57.1, 57.4))
 
 
 @dataclass(frozen=True)
 class OcclusionComparison:
-    """A photo, a network, the windows to occlude, and both methods to compute their effect."""
+    """A photo, a network, the windows to occlude, and both methods to compute their effect.
+
+    own: the network in the precision in which ZFScope recomputes.
+    """
 
     network: Network
+    own: Network
     images: Tensor
     grey: Tensor
     window: int
     stride: int
-    eight: Trace
+    rated: RatedConvolutions
     captum: Occlusion
 
     @cached_property
@@ -89,7 +99,7 @@ class OcclusionComparison:
         filled = self.grey[:, :, : self.window, : self.window].expand(count, -1, -1, -1)
         changes = Signal(filled, torch.zeros(count, dtype=torch.int64), self.origins)
         scores = torch.empty(count, traced.outputs[SCORES].shape[1], device=self.images.device)
-        for part in recompute(self.network, traced, changes, {SCORES}):
+        for part in recompute(self.own, traced, changes, {SCORES}):
             if SCORES in part.outputs:
                 scores[part.windows] = part.outputs[SCORES].values
         return scores
@@ -131,19 +141,6 @@ class OcclusionComparison:
             for name, region in regions.items()
         )
 
-    @torch.no_grad()
-    def convolve(self) -> None:
-        """Run the convolutions that define the rate of the floor, on full maps."""
-        spec = self.network.spec
-        for name in RATED:
-            inputs = [self.eight.outputs[source] for source in spec.sources[name]]
-            FORWARD["conv"](spec.by_name[name], inputs, self.network.weights(name))
-
-    def convolve_work(self) -> int:
-        """Return the multiply-adds of `convolve`."""
-        positions = {name: self.eight.outputs[name][:, 0].numel() for name in RATED}
-        return sum(multiply_adds(self.network, name) * count for name, count in positions.items())
-
 
 def main() -> None:
     """Compare the results, time all, and print the table."""
@@ -158,24 +155,27 @@ def main() -> None:
     parser.add_argument(
         "--device", choices=["cpu", "cuda"], default="cpu", help="device of the network (default: cpu)"
     )
+    add_precision_option(parser)
     options = parser.parse_args()
     console = Console()
-    comparison = make_comparison(options.window, options.stride, options.device)
+    check_precision(options.precision, runtime="torch", device=options.device)
+    comparison = make_comparison(options.window, options.stride, options.device, options.precision)
     windows = len(comparison.origins)
     console.print(machine(options.device))
     scores = comparison.scores()
     console.print(f"peak memory of the process before Captum runs: {peak_mib()} MiB")
     error = relative_error(comparison, scores)
-    if error > TOLERANCE:
-        raise SystemExit(f"results differ by {error:.1e} of the largest change; allowed: {TOLERANCE:.0e}")
+    if error > (allowed := TOLERANCE[options.precision]):
+        raise SystemExit(f"results differ by {error:.1e} of the largest change; allowed: {allowed:.0e}")
     console.print(f"{windows} windows agree with full passes to {error:.0e} of the largest change")
     times = measure(comparison, options.repeats, console)
-    rate = comparison.convolve_work() / times[CONVOLUTIONS]
+    rate = comparison.rated.work() / times[CONVOLUTIONS]
     floor = comparison.changed_work() / rate
     console.print(table(times, rate, floor))
     console.print(f"peak memory of the process, Captum included: {peak_mib()} MiB")
     result = {
         "benchmark": "occlusion",
+        "precision": options.precision,
         "windows": windows,
         "ratio_vs_captum_default": round(times[captum(1)] / times[OURS], 1),
         "ratio_vs_captum_batched": round(min(times[captum(batch)] for batch in BATCHES) / times[OURS], 1),
@@ -185,16 +185,17 @@ def main() -> None:
     print(json.dumps(result))
 
 
-def make_comparison(window: int, stride: int, device: str) -> OcclusionComparison:
+def make_comparison(window: int, stride: int, device: str, precision: str) -> OcclusionComparison:
     """Build the network, and preprocess the photo and a grey image."""
     network = on_device(build(zfnet(), generator=torch.Generator().manual_seed(0)).eval(), device)
     photo = decode(files("sklearn.datasets.images").joinpath("china.jpg").read_bytes())
     prepared = prepare(photo, PREPROCESSING)
     images = torch.from_numpy(prepared.pixels).to(device)
     grey = torch.from_numpy(normalise(np.full_like(prepared.views[0], GREY), PREPROCESSING))[None].to(device)
-    eight = trace(network, images.repeat(8, 1, 1, 1), until=RATED[-1])
+    rated = RatedConvolutions(network, images.repeat(8, 1, 1, 1))
     occlusion = Occlusion(nn.Sequential(as_sequential(network), nn.Softmax(1)))
-    return OcclusionComparison(network, images, grey, window, stride, eight, occlusion)
+    own = network_in(network, precision)
+    return OcclusionComparison(network, own, images, grey, window, stride, rated, occlusion)
 
 
 def relative_error(comparison: OcclusionComparison, scores: Tensor) -> float:
@@ -207,9 +208,9 @@ def relative_error(comparison: OcclusionComparison, scores: Tensor) -> float:
 
 def measure(comparison: OcclusionComparison, repeats: int, console: Console) -> Mapping[str, float]:
     """Time all in turn and return the medians in seconds; Captum's slow default runs only once."""
-    runs: dict[str, Callable[[], object]] = {OURS: comparison.ours, CONVOLUTIONS: comparison.convolve}
+    runs: dict[str, Callable[[], object]] = {OURS: comparison.ours, CONVOLUTIONS: comparison.rated.run}
     runs |= {captum(batch): partial(comparison.theirs, batch) for batch in BATCHES}
-    comparison.convolve()
+    comparison.rated.run()
     columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(captum(1), total=repeats + 1)

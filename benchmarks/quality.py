@@ -23,10 +23,8 @@ network with branches, the first convolution and the layers that join branches. 
   pairs were independent; random: boxes of the same size at random positions. A part is a square around its
   point, with half of the mean distance between the photo's points as its side
 - probe (with --probe): accuracy of a linear classifier of other classes, by layer, and its standard deviation
-  over five splits. 25 photos of each class are drawn once; each split trains on 15 and tests with 10 of them.
-  Features are the outputs after the ReLU, maps reduced to their maxima in 3 x 3 cells: their square roots,
-  scaled to a root mean square of 1 in each photo. The classifier is scikit-learn's logistic regression
-  (L-BFGS), with the same penalty for all layers and models
+  over five splits, as `zfscope probe` measures both: each split trains on 15 photos of each class and tests
+  with 10 others. Classes with less than 25 photos are left out
 
 boxes.json maps names of photos to {"class": "n01440764", "box": [x0, y0, x1, y1]}, points.json to points by
 part, {"left eye": [x, y], "nose": [x, y]}, both in pixels of the photo. Names are relative to the photos or
@@ -46,13 +44,13 @@ from rich.table import Table
 
 from benchmarks.clock import machine
 from benchmarks.quality_features import dead_maps, probe
-from benchmarks.quality_layers import deep_stages
 from benchmarks.quality_objects import correspondence, occlusion, read_boxes, read_points
 from benchmarks.quality_projections import control_similarity, lattice_energy, second_layer
 from benchmarks.sample_photos import sample_photos
 from zfscope import LocalClient
 from zfscope.datasets import open_data
 from zfscope.errors import NotFound
+from zfscope.networks.stages import deep_stages
 from zfscope.store import Model
 
 # Values of a table by row and column.

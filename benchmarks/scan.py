@@ -3,6 +3,7 @@
     python -m benchmarks.scan
     python -m benchmarks.scan --quick
     python -m benchmarks.scan --data photos/val
+    python -m benchmarks.scan --precision bfloat16
 
 The network is the paper's with 1000 classes: 62 million weights from N(0, sqrt(2 / fan-in)); the layers are
 conv1 to conv5 and fc7. The photos are random crops of the sample photos of scikit-image and scikit-learn, 256
@@ -14,7 +15,12 @@ reductions, in a default ONNX Runtime session, on images in memory, with the fas
 is the loop that a user would write: decode a photo, run one pass by torch with hooks on an `nn.Sequential` of
 torch's own layers (same weights), take numpy's argmax per layer, and insert each map's maximum into its top
 nine, as the Deep Visualization Toolbox does (Yosinski et al. 2015). A faster variant keeps all maxima in
-memory and sorts them at the end. All use the processors available to this process and run in turn, several
+memory and sorts them at the end.
+
+With --precision bfloat16, ZFScope runs in bfloat16 by torch; the others stay in float32. Needs a processor
+with AMX or AVX512-BF16.
+
+All use the processors available to this process and run in turn, several
 times; ratios are ratios of medians.
 
 Memory is the peak of a separate process during a scan of an eighth of the photos and of all of them.
@@ -48,12 +54,15 @@ from rich.table import Table
 from torch import nn
 
 from benchmarks.clock import machine, timed
+from benchmarks.precisions import add_precision_option
 from benchmarks.sequential import as_sequential
+from zfscope.choices import runtime_for
 from zfscope.images.decode import decode
 from zfscope.images.preprocess import Preprocessing, prepare
 from zfscope.networks import build, zfnet
+from zfscope.networks.spec import shapes
 from zfscope.runtimes import Runtime, create_runtime
-from zfscope.runtimes.onnx.graph import graph_bytes, layer_nodes
+from zfscope.runtimes.onnx.graph import partial_graph
 from zfscope.scan import DataSet, ScanPlan, build_index, open_data, plan_scan
 from zfscope.store import Label, Manifest, Model, Provenance, Weights
 
@@ -97,10 +106,12 @@ def main() -> None:
         "--data", type=Path, help="directory of photos (default: random crops of sample photos)"
     )
     parser.add_argument("--quick", action="store_true", help="fewer photos")
+    add_precision_option(parser)
     parser.add_argument("--peak", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    precision: str = options.precision
     if options.peak:
-        print(peak_mib(options.data))
+        print(peak_mib(options.data, precision))
         return
     sizes, console = QUICK if options.quick else ScanSizes(), Console()
     console.print(f"{machine()}, onnxruntime {onnxruntime.__version__}")
@@ -110,12 +121,13 @@ def main() -> None:
             count: photos(Path(scratch) / str(count), count, options.data)
             for count in {sizes.scan, few, many}
         }
-        times = measure(Path(scratch), folders[sizes.scan], sizes, console)
+        times = measure(make_setup(Path(scratch), precision), folders[sizes.scan], sizes, console)
         console.print(table(times))
-        first, last = (peak_of_a_process(folders[count]) for count in (few, many))
+        first, last = (peak_of_a_process(folders[count], precision) for count in (few, many))
     console.print(f"peak memory with {few} photos: {first} MiB; with {many} photos: {last} MiB")
     result = {
         "benchmark": "scan",
+        "precision": precision,
         "ratio_of_bare_forward": round(times[BARE] / times[OURS], 3),
         "ratio_vs_one_by_one": round(times[ONE_BY_ONE] / times[OURS], 2),
         "ratio_vs_one_by_one_sorted": round(times[SORTED] / times[OURS], 2),
@@ -185,28 +197,22 @@ class ScanSetup:
         shutil.rmtree(target)
 
 
-def make_setup(scratch: Path) -> ScanSetup:
+def make_setup(scratch: Path, precision: str) -> ScanSetup:
     """Load the model and its runtime; the graph is exported to `scratch`."""
     model = make_model()
     plan = plan_scan(model.network.spec, LAYERS, top=TOP)
-    runtime = create_runtime("onnx", model, threads=1, cache=scratch / "graphs")
+    runtime = create_runtime(
+        runtime_for(precision), model, threads=1, cache=scratch / "graphs", precision=precision
+    )
     side = model.spec.input_size
     runtime.map_maxima(np.zeros((1, 3, side, side), np.float32), plan.layers)
     return ScanSetup(model, plan, runtime, scratch)
 
 
-def bare_session(model: Model) -> onnxruntime.InferenceSession:
+def bare_session(model: Model, last: str = LAYERS[-1]) -> onnxruntime.InferenceSession:
     """Open a default ONNX Runtime session on the network up to the last layer."""
-    spec, last = model.network.spec, LAYERS[-1]
-    needed = spec.needed_for([last])
-    kept = {layer.name for layer in needed}
-    weights = {
-        name: tensor.numpy()
-        for name, tensor in model.network.layers.state_dict().items()
-        if name.split(".")[0] in kept
-    }
-    output = helper.make_tensor_value_info(last, TensorProto.FLOAT, ["N", *model.network.shapes[last]])
-    graph = graph_bytes(spec, layer_nodes(spec, needed), [output], weights)
+    output = helper.make_tensor_value_info(last, TensorProto.FLOAT, ["N", *shapes(model.spec)[last]])
+    graph = partial_graph(model.spec, model.weights.arrays(), [last], [], [output])
     return onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
 
 
@@ -280,9 +286,8 @@ def run_one_by_one(
         hook.remove()
 
 
-def measure(scratch: Path, data: Path, sizes: ScanSizes, console: Console) -> Mapping[str, float]:
+def measure(ours: ScanSetup, data: Path, sizes: ScanSizes, console: Console) -> Mapping[str, float]:
     """Time all in turn and return the medians in seconds per photo."""
-    ours = make_setup(scratch)
     listed, paths = open_data(data), sorted(data.iterdir())[: sizes.one_by_one]
     session, sequential = bare_session(ours.model), as_sequential(ours.model.network)
     images = np.concatenate(
@@ -314,17 +319,18 @@ def measure(scratch: Path, data: Path, sizes: ScanSizes, console: Console) -> Ma
     return medians | {BARE: min(medians[f"{BARE}, {batch}"] for batch in BATCHES)}
 
 
-def peak_of_a_process(data: Path) -> int:
+def peak_of_a_process(data: Path, precision: str) -> int:
     """Scan a directory in a separate process and return its peak memory in MiB."""
-    command = [sys.executable, "-m", "benchmarks.scan", "--peak", "--data", str(data)]
+    options = ["--peak", "--data", str(data), "--precision", precision]
+    command = [sys.executable, "-m", "benchmarks.scan", *options]
     output = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout  # noqa: S603  # our own module
     return int(output)
 
 
-def peak_mib(data: Path) -> int:
+def peak_mib(data: Path, precision: str) -> int:
     """Scan a directory in this process and return the peak memory in MiB."""
     with tempfile.TemporaryDirectory(prefix="zfscope-bench-") as scratch:
-        scanner = make_setup(Path(scratch))
+        scanner = make_setup(Path(scratch), precision)
         Path("/proc/self/clear_refs").write_text(
             "5"
         )  # reset the peak, which includes the export of the graph

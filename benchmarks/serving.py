@@ -2,6 +2,7 @@
 
     python -m benchmarks.serving
     python -m benchmarks.serving --quick
+    python -m benchmarks.serving --precision bfloat16
 
 The network is the paper's with 1000 classes: 62 million weights from N(0, sqrt(2 / fan-in)). The service runs
 as a separate process with the default settings of `zfscope serve`. Its clients run in this process, each on
@@ -18,6 +19,9 @@ several batch sizes counts. Both ratios are omitted if Java or TorchServe is not
 The overhead is the median duration of a single client's call minus the median duration of a bare pass on one
 image. Calls and passes alternate in groups of ten: after a pass, the threads of a default session keep
 spinning on their processors for tens of milliseconds, which would slow the next call down.
+
+With --precision bfloat16, the service runs in bfloat16 by torch; all others stay in float32. Needs
+a processor with AMX or AVX512-BF16.
 
 The last line is a JSON object for programs.
 """
@@ -42,8 +46,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import torchserve
+from benchmarks.precisions import add_precision_option
 from benchmarks.service import running_service
 from tests.support.torchserve import missing
+from zfscope.choices import runtime_for
 from zfscope.client import Client
 from zfscope.images.preprocess import Preprocessing
 from zfscope.networks import build, zfnet
@@ -58,6 +64,7 @@ from zfscope.wire.tensors import tensor_to_wire
 
 CLIENTS = 16
 BATCH = Settings.model_fields["batch_size"].default
+TOLERANCE = {"float32": 1e-4, "bfloat16": 2e-2}
 CLASSIFY = "/zfscope.v1.ClassificationService/Classify"
 OURS, BARE = "Classify, 16 clients", f"bare ONNX Runtime, {BATCH} images per pass"
 THEIRS, TUNED = "TorchServe, 16 clients", "TorchServe tuned, 16 clients"
@@ -90,21 +97,30 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="fewer images and rounds")
-    sizes, console = QUICK if parser.parse_args().quick else ServingSizes(), Console()
+    add_precision_option(parser)
+    options = parser.parse_args()
+    sizes, console = QUICK if options.quick else ServingSizes(), Console()
+    precision: str = options.precision
     versions = f"grpc {grpc.__version__}, onnxruntime {onnxruntime.__version__}"
     console.print(f"{usable_cpus()} processors, {versions}")
     images = np.random.default_rng(0).normal(0, 1, (BATCH, 3, 224, 224)).astype(np.float32)
     with tempfile.TemporaryDirectory(prefix="zfscope-bench-") as scratch:
         graph = write_zfnet(Path(scratch))
         session = onnxruntime.InferenceSession(str(graph), providers=["CPUExecutionProvider"])
-        with running_service("--store", f"{scratch}/store", "--cache", f"{scratch}/graphs") as service:
-            check_scores(service.address, images[0], session)
+        served = ("--store", f"{scratch}/store", "--cache", f"{scratch}/graphs")
+        computed = ("--runtime", runtime_for(precision), "--precision", precision)
+        with running_service(*served, *computed) as service:
+            check_scores(service.address, images[0], session, TOLERANCE[precision])
             endpoint = Endpoint(service.address, CLASSIFY, classify_request(images[0]))
             overhead_ms = 1e3 * overhead(endpoint, session, images[:1], sizes.alone)
             with torchserves(Path(scratch), images[0], session, console) as theirs:
                 rates = measure({OURS: endpoint, **theirs}, session, images, sizes)
     console.print(table(rates))
-    result = {"benchmark": "serving", "ratio_of_bare_onnx": round(rates[OURS] / rates[BARE], 3)}
+    result = {
+        "benchmark": "serving",
+        "precision": precision,
+        "ratio_of_bare_onnx": round(rates[OURS] / rates[BARE], 3),
+    }
     if theirs:
         result["ratio_vs_torchserve"] = round(rates[OURS] / rates[THEIRS], 2)
         result["ratio_vs_torchserve_tuned"] = round(rates[OURS] / rates[TUNED], 2)
@@ -172,13 +188,18 @@ def classify_request(image: NDArray[np.float32]) -> bytes:
     return request.SerializeToString()
 
 
-def check_scores(address: str, image: NDArray[np.float32], session: onnxruntime.InferenceSession) -> None:
-    """Check that the service and the session return the same class scores."""
+def check_scores(
+    address: str, image: NDArray[np.float32], session: onnxruntime.InferenceSession, tolerance: float
+) -> None:
+    """Check that the service and the session return the same class scores.
+
+    tolerance: largest difference, relative to the largest score.
+    """
     logits = session.run(None, {"input": image[None]})[0][0]
     with Client(address) as client:
         classes = client.classify(image, top=1000).classes
     logits_of_service = [score.logit for score in sorted(classes, key=lambda score: score.index)]
-    np.testing.assert_allclose(logits_of_service, logits, rtol=1e-3, atol=1e-4 * np.abs(logits).max())
+    np.testing.assert_allclose(logits_of_service, logits, rtol=0, atol=tolerance * np.abs(logits).max())
 
 
 def overhead(

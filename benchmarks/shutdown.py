@@ -28,6 +28,7 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -114,12 +115,27 @@ class Replica:
 class ClientProcesses:
     """Client processes that run `benchmarks.load`."""
 
-    def __init__(self, target: str, photos: Sequence[Path], *, processes: int, each: int) -> None:
+    def __init__(
+        self,
+        target: str,
+        photos: Sequence[Path],
+        *options: str,
+        processes: int,
+        each: int,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """options: further options of `benchmarks.load`. environment: further variables of the processes."""
         files = [str(photo) for photo in photos]
-        command = [sys.executable, "-m", "benchmarks.load", target, *files, "--clients", str(each)]
+        command = [sys.executable, "-m", "benchmarks.load", target, *files, "--clients", str(each), *options]
         self.connections = processes  # the clients of a process share one
         self._processes = [
-            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603
+            subprocess.Popen(  # noqa: S603  # our own module
+                command,
+                env={**os.environ, **(environment or {})},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
             for _ in range(processes)
         ]
 
@@ -127,14 +143,20 @@ class ClientProcesses:
         """Return the number of calls since the last tally, and the failures by message."""
         calls, failures = 0, Counter[str]()
         for process in self._processes:
-            assert process.stdin is not None
-            assert process.stdout is not None
-            process.stdin.write("\n")
-            process.stdin.flush()
-            tally = json.loads(process.stdout.readline())
+            tally = _tally_of(process)
             calls += tally["calls"]
             failures.update(tally["failures"])
         return calls, failures
+
+    def wait_for_calls(self) -> None:
+        """Wait until every process has made a call."""
+        end = time.monotonic() + PATIENCE_S
+        waiting = list(self._processes)
+        while waiting:
+            if time.monotonic() > end:
+                raise RuntimeError(f"{len(waiting)} client processes made no call for {PATIENCE_S} s")
+            waiting = [process for process in waiting if not _tally_of(process)["calls"]]
+            time.sleep(0.1)
 
     def stop(self) -> None:
         """Stop all processes and wait for them."""
@@ -146,6 +168,16 @@ class ClientProcesses:
         for process in self._processes:
             with process:
                 process.kill()
+
+
+def _tally_of(process: "subprocess.Popen[str]") -> dict[str, Any]:
+    """Return the tally of a process that runs `benchmarks.load`."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write("\n")
+    process.stdin.flush()
+    tally: dict[str, Any] = json.loads(process.stdout.readline())
+    return tally
 
 
 def main() -> None:
@@ -189,16 +221,21 @@ def main() -> None:
 
 
 def padded_photo(folder: Path, size: int) -> Path:
-    """Write a JPEG of at least `size` bytes: a photo of 0.2 MB, padded with comment segments."""
-    photo = files("sklearn.datasets.images").joinpath("china.jpg").read_bytes()
-    start, rest = photo[:2], photo[2:]  # the start-of-image marker, and the rest
-    comments = b""
-    while (missing := size - len(photo) - len(comments)) > 0:
-        text = bytes(min(missing, 65_533))
-        comments += b"\xff\xfe" + (len(text) + 2).to_bytes(2, "big") + text
+    """Write a JPEG of at least `size` bytes: a photo of 0.2 MB, padded."""
     path = folder / f"{size}.jpg"
-    path.write_bytes(start + comments + rest)
+    path.write_bytes(pad_jpeg(files("sklearn.datasets.images").joinpath("china.jpg").read_bytes(), size))
     return path
+
+
+def pad_jpeg(photo: bytes, size: int) -> bytes:
+    """Return a JPEG with comment segments, so that it has at least `size` bytes."""
+    start, rest = photo[:2], photo[2:]  # the start-of-image marker, and the rest
+    comments, missing = [], size - len(photo)
+    while missing > 0:
+        text = bytes(min(missing, 65_533))
+        comments.append(b"\xff\xfe" + (len(text) + 2).to_bytes(2, "big") + text)
+        missing -= len(comments[-1])
+    return b"".join((start, *comments, rest))
 
 
 def run(

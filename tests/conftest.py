@@ -7,8 +7,9 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TextIO, cast
+from typing import Any, TextIO, cast
 
+import onnxruntime
 import pytest
 import structlog
 import torch
@@ -196,3 +197,44 @@ def pems(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 def untrusted_pems(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     """The same from an authority that no service trusts."""
     return issue_certificates(tmp_path_factory.mktemp("untrusted"))
+
+
+@pytest.fixture
+def fast_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A processor that multiplies bfloat16 in hardware; others compute the same, slowly."""
+    monkeypatch.setattr("zfscope.runtimes.precision.has_bfloat16", lambda device: True)
+
+
+@pytest.fixture
+def slow_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A processor without a fast path for bfloat16."""
+    monkeypatch.setattr("zfscope.runtimes.precision.has_bfloat16", lambda device: False)
+
+
+@pytest.fixture
+def unused_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A process that has computed nothing on a GPU; torch's switches for TF32 are restored afterwards."""
+    monkeypatch.setattr("zfscope.networks.gpu._selected", {})
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    yield
+    torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
+
+
+@pytest.fixture
+def fake_gpu(unused_gpu: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The CPU in place of a GPU that has TF32: it computes in float32, whatever is selected."""
+    move = Network.to
+
+    class CpuSession(onnxruntime.InferenceSession):  # type: ignore[misc]  # onnxruntime is untyped
+        def __init__(self, graph: Any, options: Any, *, providers: Any) -> None:
+            super().__init__(graph, options, providers=["CPUExecutionProvider"])
+
+        def get_providers(self) -> list[str]:
+            return ["CUDAExecutionProvider"]
+
+    monkeypatch.setattr("zfscope.runtimes.precision.has_tf32", lambda device: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(Network, "to", lambda self, to: self if to == "cuda" else move(self, to))
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", CpuSession)

@@ -1,10 +1,18 @@
 """Parsing of addresses: unambiguous forms are accepted, others rejected with the correct form."""
 
 import re
+from pathlib import Path
 
 import pytest
 
-from zfscope.address import Address, check_endpoint, is_loopback, is_this_machine, parse_address
+from zfscope.address import (
+    Address,
+    check_endpoint,
+    is_loopback,
+    is_this_machine,
+    parse_address,
+    parse_socket,
+)
 
 
 @pytest.mark.parametrize(
@@ -149,3 +157,36 @@ def test_an_invalid_endpoint_is_rejected_with_the_correct_form(text: str, messag
     with pytest.raises(ValueError, match=re.escape(message)) as caught:
         check_endpoint(text)
     assert "pass@" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("unix:/run/zfscope.sock", "/run/zfscope.sock"),
+        (" unix:///run/zfscope.sock", "/run/zfscope.sock"),
+        ("unix:zfscope.sock", "zfscope.sock"),
+        (f"unix:/{'a' * 106}", f"/{'a' * 106}"),
+    ],
+)
+def test_the_path_of_a_unix_socket_is_parsed(text: str, path: str) -> None:
+    assert parse_socket(text) == Path(path)
+
+
+@pytest.mark.parametrize("text", ["127.0.0.1:50051", "unix", "dns:///gpu:1"])
+def test_another_address_is_not_a_unix_socket(text: str) -> None:
+    assert parse_socket(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("unix:", "'unix:' has no file name; write unix:PATH, such as unix:/run/zfscope.sock"),
+        ("unix:/run/", "'unix:/run/' has no file name; write unix:PATH, such as unix:/run/zfscope.sock"),
+        ("unix://run/a", "'unix://run/a' has a host; write unix:PATH, such as unix:/run/zfscope.sock"),
+        ("unix:/a?b", "'unix:/a?b' contains '?', which is not allowed in the path of a socket"),
+        (f"unix:/{'a' * 107}", f"'unix:/{'a' * 107}' has a path of 108 bytes; allowed: at most 107"),
+    ],
+)
+def test_a_path_that_grpc_would_misread_is_rejected(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        parse_socket(text)

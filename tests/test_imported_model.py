@@ -131,7 +131,7 @@ def test_its_accuracy_is_measured(walk: Walk) -> None:
 
 
 def test_it_is_fine_tuned(walk: Walk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zfscope.cli.memory.keep_freed_memory", lambda: None)
+    monkeypatch.setattr("zfscope.allocator.keep_freed_memory", lambda: None)
     options = ["--name", "tuned", "--store", walk.store, "--out", walk.root / "run", "--epochs", 1]
     walk.run("train", walk.photos, "--from", "mine:2", *options)
     tuned = ModelStore(walk.store).load("tuned")

@@ -9,6 +9,11 @@ import pytest
 from zfscope.processors import map_as_done, map_in_order, usable_cpus
 
 
+@pytest.fixture(autouse=True)
+def _no_quota(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zfscope.processors.cpu_quota", lambda: None)
+
+
 def test_the_processors_of_this_process_are_counted() -> None:
     assert 1 <= usable_cpus() <= (os.cpu_count() or 1)
 

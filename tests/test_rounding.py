@@ -1,4 +1,4 @@
-"""Tolerance of float32 rounding."""
+"""Tolerance of rounding."""
 
 import numpy as np
 import pytest
@@ -12,6 +12,15 @@ def test_rounding_is_sixteen_units_of_float32_of_the_magnitude() -> None:
     assert rounding(1) == 16 * EPSILON
     assert rounding(-4) == 64 * EPSILON
     assert rounding(0) == 0
+
+
+def test_rounding_in_bfloat16_is_two_units_in_the_last_of_its_8_bits() -> None:
+    assert rounding(-4, "bfloat16") == 4 * 2 * 2**-7
+
+
+def test_rounding_in_tf32_is_four_units_in_the_last_of_its_11_bits() -> None:
+    assert rounding(-4, "tf32") == 4 * 4 * 2**-10
+    assert rounding(1) < rounding(1, "tf32") < rounding(1, "bfloat16")
 
 
 @pytest.mark.parametrize("magnitude", [1e-20, 0.98, 300.0])

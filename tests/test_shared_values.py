@@ -3,7 +3,8 @@
 import threading
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Any
 
 import numpy as np
 import pytest
@@ -224,6 +225,23 @@ def test_a_value_that_is_dropped_while_it_is_computed_is_not_kept(
     compute.released.set()
     assert len(result.result(WAIT_S)) == 10
     assert values.size_bytes == 0
+
+
+def test_the_size_is_not_read_while_a_value_is_being_stored(
+    values: SharedValues, pool: ThreadPoolExecutor
+) -> None:
+    class ReadMeanwhile(dict[int, int]):
+        """Buffers during whose storing, which takes the sum over the limit, another thread reads the size."""
+
+        def items(self) -> Any:
+            yield 1, 60
+            self.read = pool.submit(lambda: values.size_bytes)
+            wait([self.read], 0.1)
+
+    buffers = ReadMeanwhile({1: 60})
+    values.get(ARRAYS, "first", lambda _: block(60))
+    values.get(Kind[Array]("slow", lambda _: buffers), "second", lambda _: block(60))
+    assert buffers.read.result(WAIT_S) == 60
 
 
 def test_many_threads_get_the_right_values_within_the_limit(

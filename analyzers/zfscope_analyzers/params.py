@@ -1,15 +1,18 @@
-"""Parameter types shared by the analyzers: unique names, boxes in a photo, selections of feature maps."""
+"""Parameter types shared by the analyzers: unique names, files, boxes in a photo, selections of maps."""
 
+import base64
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, Self, TypeVar
+from typing import Annotated, Any, Protocol, Self, TypeVar
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     FiniteFloat,
     ValidationInfo,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
@@ -32,6 +35,22 @@ def reject_duplicates(names: Names) -> Names:
         if count > 1:
             raise ValueError(f"'{name}' is named more than once")
     return names
+
+
+def _decode_base64(value: Any) -> Any:
+    """Decode a file that is base64 in JSON; line breaks are allowed."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return base64.b64decode("".join(value.split()), validate=True)
+    except ValueError as error:
+        raise ValueError(f"not valid base64: {error}") from error
+
+
+# The bytes of a file; base64 in JSON.
+FileBytes = Annotated[
+    bytes, BeforeValidator(_decode_base64), WithJsonSchema({"type": "string", "format": "base64"})
+]
 
 
 class Params(BaseModel):

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 from torch import Tensor
 
-from zfscope.analysis.contract import Analysis, Context, Picture, Table, array, picture
+from zfscope.analysis.contract import ATTRIBUTION, Analysis, Context, Picture, Table, array, picture
 from zfscope.analysis.control import (
     Similarity,
     check_down_to,
@@ -135,7 +135,8 @@ class Project:
     photo pixels, clipped to the photo; picture: its name; ssim and rank_correlation of the projection and
     its control, see `zfscope.analysis.control`); a picture for each unit, and, unless `sheet` is false,
     LAYER-sheet with all of them; and the tensors `projections` and, with the control, `controls`: float32
-    (units, C, H, W), in the size and channel order of the network's input.
+    (units, C, H, W), in the size and channel order of the network's input. For a single unit also
+    `attribution` (H, W), the magnitude of its projection: the sum of absolute values over the channels.
     """
 
     name = "project"
@@ -159,6 +160,8 @@ class Project:
         params = params.resolve(context.model.spec)
         projected = _project_units(context, params)
         tensors = {"projections": projected.pixels}
+        if len(projected.units) == 1:
+            tensors[ATTRIBUTION] = np.abs(projected.pixels[0]).sum(0)
         if projected.control is not None:
             tensors["controls"] = projected.control
         return Analysis(
@@ -166,12 +169,13 @@ class Project:
             pictures=_pictures(context, projected, params) if context.pictures else (),
             tables={"projections": _table(projected)},
             warnings=photo_notices(context.model.spec, params.layer, params.rule, params.normalisation),
+            precision=context.precision,
         )
 
 
 def _project_units(context: Context, params: ProjectParams) -> _ProjectedUnits:
     model, prepared = context.model, context.images[0]
-    network = model.network
+    network = context.network
     check_down_to(network, params.layer, params.control_down_to)
     traced = context.trace(until=params.layer)
     units = _units(traced, params)

@@ -78,8 +78,8 @@ def gallery_layer(material: Material) -> Image.Image:
 
 
 def gallery_map(material: Material) -> Image.Image:
-    """Return the gallery's page of a map of conv5, whole."""
-    return _gallery(material, "conv5/48.html", whole=True)
+    """Return the gallery's page of a map of conv5 that responds to faces, whole."""
+    return _gallery(material, "conv5/59.html", whole=True)
 
 
 @contextmanager

@@ -1,11 +1,15 @@
-"""Parser of network addresses, HOST:PORT, shared by every option and setting."""
+"""Parser of addresses, HOST:PORT or unix:PATH, shared by every option and setting."""
 
 import re
 from dataclasses import dataclass
 from ipaddress import ip_address
+from pathlib import Path
 
 _HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,252}[A-Za-z0-9_.])?")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_UNIX = "unix:"
+# The longest path of a unix socket, in bytes, on Linux.
+_MAX_SOCKET_PATH = 107
 _PLAIN, _WITH_TLS = ("http", "grpc"), ("https", "grpcs")
 
 
@@ -36,6 +40,28 @@ def parse_address(text: str, *, example_port: int = 50051, min_port: int = 0) ->
             f"{bracket_ipv6(host)}:{example_port}"
         )
     return Address(host, int(port), tls=scheme in _WITH_TLS)
+
+
+def parse_socket(text: str) -> Path | None:
+    """Return the path of a unix socket, from unix:PATH or unix:///PATH; None for any other address.
+
+    Raises ValueError for a path that gRPC would misread: empty, too long, or with reserved characters.
+    """
+    stripped = text.strip()
+    if not stripped.startswith(_UNIX):
+        return None
+    path = stripped.removeprefix(_UNIX)
+    if path.startswith("//"):
+        path = path[2:]
+        if not path.startswith("/"):
+            raise ValueError(f"'{text}' has a host; write unix:PATH, such as unix:/run/zfscope.sock")
+    if not path or path.endswith("/"):
+        raise ValueError(f"'{text}' has no file name; write unix:PATH, such as unix:/run/zfscope.sock")
+    if reserved := re.search(r"[%?#\0]", path):  # gRPC parses the address as a URI
+        raise ValueError(f"'{text}' contains {reserved[0]!r}, which is not allowed in the path of a socket")
+    if (size := len(path.encode(errors="surrogateescape"))) > _MAX_SOCKET_PATH:
+        raise ValueError(f"'{text}' has a path of {size} bytes; allowed: at most {_MAX_SOCKET_PATH}")
+    return Path(path)
 
 
 def check_endpoint(text: str) -> str:

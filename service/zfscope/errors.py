@@ -18,7 +18,7 @@
     |-- BrokenPlugin         an installed analyzer that violates the contract
     |-- AnalyzerFailed       a bug in an analyzer, to be fixed in its package
     |-- MissingExtra         an optional part of zfscope that is not installed
-    `-- RuntimeUnavailable   a forward runtime or scan engine that is not available
+    `-- RuntimeUnavailable   a forward runtime or engine that is not available
 
     BadAnalysis              an invalid result of an analyzer; callers get AnalyzerFailed
 
@@ -123,7 +123,7 @@ class MissingExtra(ZfscopeError, ImportError):
 
 
 class RuntimeUnavailable(ZfscopeError):
-    """A forward runtime or scan engine that is not available on this machine or at the moment."""
+    """A forward runtime or engine that is not available on this machine or at the moment."""
 
 
 class BadAnalysis(Exception):

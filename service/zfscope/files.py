@@ -17,6 +17,7 @@ LOCK = "lock"
 _ADVICE = {
     errno.ENOSPC: "free some space there, or write to another disk",
     errno.EDQUOT: "free some of your quota there, or write to another disk",
+    errno.EFBIG: "raise the limit of the size of files (ulimit -f), or write to another disk",
     errno.EROFS: "write to another folder",
     errno.EACCES: "change its permissions, or write to another folder",
     errno.EPERM: "change its permissions, or write to another folder",
@@ -151,6 +152,32 @@ def locked(path: Path, otherwise: ZfscopeError | None) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+@contextlib.contextmanager
+def unfinished_folder(
+    target: Path,
+    *,
+    state: str,
+    draft: str,
+    busy: ZfscopeError,
+    unwritable: Callable[[CannotWrite], ZfscopeError],
+) -> Iterator[Path]:
+    """Create and lock `.NAME.unfinished` next to the folder `target`, and yield it; see `exclusive_folder`.
+
+    state: file in it from which a later run resumes; it is removed at the end of the block, and stays after
+    an error. draft: folder in it that is removed in any case. Without a state, everything is removed.
+    """
+
+    def tidy(folder: Path) -> None:
+        shutil.rmtree(folder / draft, ignore_errors=True)
+        if not (folder / state).exists():
+            shutil.rmtree(folder, ignore_errors=True)
+
+    folder = target.with_name(f".{target.name}.unfinished")
+    with exclusive_folder(folder, busy=busy, unwritable=unwritable, tidy=tidy):
+        yield folder
+        (folder / state).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

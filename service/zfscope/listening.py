@@ -58,6 +58,6 @@ def bind_failure(error: OSError) -> str:
     return _REASONS.get(error.errno or 0, error.strerror or str(error))
 
 
-def listen_error(listen: str, reason: str) -> InputError:
-    """Return the error for an address that cannot be bound."""
-    return InputError(f"cannot listen on {listen}: {reason}; choose another address", field="listen")
+def listen_error(listen: str, reason: str, *, field: str = "listen") -> InputError:
+    """Return the error for an address that cannot be bound. field: setting with the address."""
+    return InputError(f"cannot listen on {listen}: {reason}; choose another address", field=field)

@@ -10,14 +10,13 @@ from typing import Any, TypeVar
 
 from zfscope.analysis.call import AnalysisCall, Partial, Prepare, Report, analyze
 from zfscope.analysis.classification import DEFAULT_TOP, check_classifies, check_top, classification
-from zfscope.analysis.description import analyzer_info, model_info, model_summary
+from zfscope.analysis.description import list_analyzers, model_info, model_summary
 from zfscope.analysis.progress import PartialResults, ProgressMeter
 from zfscope.analysis.registry import Registry, load_analyzers
 from zfscope.analysis.trace_cache import DEFAULT_BYTES, trace_cache
 from zfscope.answers import AnalyzerInfo, Classification, IndexedPhoto, ModelInfo, ModelSummary, Progress
 from zfscope.cancellation import Cancellation
-from zfscope.client.calls import AnalysisRequest, UnaryCall
-from zfscope.client.connection import validate_timeout_s
+from zfscope.client.calls import AnalysisRequest, UnaryCall, validate_timeout_s
 from zfscope.client.methods import ClientMethods
 from zfscope.errors import InputError, NotFound, TooLate
 from zfscope.images.limits import environment_limits
@@ -49,6 +48,7 @@ class LocalClient(ClientMethods):
         *,
         runtime: str = "onnx",
         device: str = "cpu",
+        precision: str = "float32",
         torchserve: str = "",
         indexes: str | os.PathLike[str] | None = None,
         trace_cache_bytes: int = DEFAULT_BYTES,
@@ -57,7 +57,9 @@ class LocalClient(ClientMethods):
 
         store: a `ModelStore` or its folder; default: $ZFSCOPE_STORE, else ./model_store, else that of the
         checkout. runtime: runtime of forward passes: `onnx`, `torch` or `torchserve`. device: `cpu` or
-        `cuda`. torchserve: HOST:PORT of TorchServe, for that runtime. indexes: see `ModelStore`.
+        `cuda`. precision: `float32`; with runtime `torch` and a device that multiplies it in hardware
+        `bfloat16`; or with device `cuda` `tf32`, for all that this process computes on the GPU.
+        torchserve: HOST:PORT of TorchServe, for that runtime. indexes: see `ModelStore`.
         trace_cache_bytes: memory for photos and traces of recent calls, so that another analysis of a photo
         does not decode and trace it again; 0 to keep none. Raises NotFound if the store does not exist.
         """
@@ -65,11 +67,12 @@ class LocalClient(ClientMethods):
         self.image_limits = environment_limits()
         self.max_passes: int | None = None
         self.trace_cache = trace_cache(trace_cache_bytes)
-        self._device = device
+        self._device, self.precision = device, precision
         self._create = partial(
             create_runtime,
             runtime,
             device=device,
+            precision=precision,
             torchserve=TorchServe(torchserve) if torchserve else None,
         )
         self._kept: OrderedDict[tuple[str, int], LoadedModel] = OrderedDict()
@@ -151,7 +154,8 @@ def _models(
 def _model(
     client: LocalClient, request: model_pb2.GetModelRequest, check_cancelled: Callable[[], None]
 ) -> ModelInfo:
-    return model_info(client.store.manifest(request.model, version_of(request)), client.default())
+    manifest = client.store.manifest(request.model, version_of(request))
+    return model_info(manifest, client.default(), client.precision)
 
 
 def _classify(
@@ -170,14 +174,21 @@ def _classify(
     check_cancelled()
     logits = loaded.runtime.forward(image.pixels)
     check_cancelled()
-    return classification(loaded.model, logits, top, photo_size=image.size, warnings=image.warnings)
+    return classification(
+        loaded.model,
+        logits,
+        top,
+        photo_size=image.size,
+        warnings=image.warnings,
+        precision=loaded.runtime.precision,
+    )
 
 
 def _analyzers(
     client: LocalClient, request: analysis_pb2.ListAnalyzersRequest, check_cancelled: Callable[[], None]
 ) -> tuple[AnalyzerInfo, ...]:
     loaded = client.load_model(request.model, version_of(request))
-    return tuple(analyzer_info(registered, loaded.model) for registered in client.registry.values())
+    return list_analyzers(client.registry, loaded.model)
 
 
 def _indexed_photo(

@@ -2,17 +2,21 @@
 
     from zfscope.plugin import Analysis, Context, Model
 
-The contract is `zfscope.analysis.contract`, with an example; examples/zfscope-gradcam is a complete package.
+The contract is `zfscope.analysis.contract`, with an example, and what a tensor named `attribution` means;
+examples/zfscope-gradcam is a complete package.
 """
 
 from zfscope.analysis.classification import softmax
 from zfscope.analysis.contract import (
     API_VERSION,
+    ATTRIBUTION,
     Analysis,
     Analyzer,
     Context,
     Notice,
     Picture,
+    RunsOthers,
+    Subanalysis,
     Table,
     array,
     check_classifies,
@@ -25,8 +29,9 @@ from zfscope.engine.deconvnet import project
 from zfscope.engine.seeds import Unit, activation, strongest_unit, strongest_units
 from zfscope.engine.trace import Trace, trace
 from zfscope.errors import Cancelled, InputError, NotFound, TooMuchWork, ZfscopeError
+from zfscope.images.fill import FILL_PATTERN, fill_input
 from zfscope.images.geometry import Box, Geometry
-from zfscope.images.heat import figure, heat_panel, photo_panel
+from zfscope.images.heat import attribution_panel, figure, heat_panel, photo_panel
 from zfscope.images.preprocess import Prepared
 from zfscope.images.render import Rendering
 from zfscope.images.tiles import Panel, projection_panel
@@ -34,15 +39,21 @@ from zfscope.networks import Network, NetworkSpec
 from zfscope.networks.forward import FORWARD
 from zfscope.networks.landmarks import DefaultLayers, default_layers
 from zfscope.networks.layer import Layer
+from zfscope.networks.layers import Activation, MaxPool, ReLU
 from zfscope.networks.lookup import list_layers
 from zfscope.networks.receptive import receptive_fields
+from zfscope.networks.spec import INPUT
 from zfscope.rounding import rounding
 from zfscope.runtimes import Runtime
 from zfscope.store import Label, Model, ModelStore
 
 __all__ = [
     "API_VERSION",
+    "ATTRIBUTION",
+    "FILL_PATTERN",
     "FORWARD",
+    "INPUT",
+    "Activation",
     "Analysis",
     "Analyzer",
     "Box",
@@ -53,6 +64,7 @@ __all__ = [
     "InputError",
     "Label",
     "Layer",
+    "MaxPool",
     "Model",
     "ModelStore",
     "Network",
@@ -62,8 +74,11 @@ __all__ = [
     "Panel",
     "Picture",
     "Prepared",
+    "ReLU",
     "Rendering",
+    "RunsOthers",
     "Runtime",
+    "Subanalysis",
     "Table",
     "TooMuchWork",
     "Trace",
@@ -71,11 +86,13 @@ __all__ = [
     "ZfscopeError",
     "activation",
     "array",
+    "attribution_panel",
     "check_classifies",
     "check_layer",
     "class_number",
     "default_layers",
     "figure",
+    "fill_input",
     "heat_panel",
     "images_of",
     "list_layers",

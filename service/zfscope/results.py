@@ -113,7 +113,9 @@ class Analysis:
 
     tensors: arrays of a type in DTYPES, with at most MAX_AXES non-empty axes and finite values. pictures:
     with unique names. numbers: finite, also in tables. warnings: at most MAX_NOTICES, each of at most
-    MAX_NOTICE_CHARS characters; warnings about the photos and the model are added to them.
+    MAX_NOTICE_CHARS characters; warnings about the photos and the model are added to them. precision: of the
+    passes, projections and recomputed layers that the result comes from, `float32`, `tf32` or `bfloat16`;
+    empty if an older service does not state it.
     """
 
     tensors: Mapping[str, NDArray[Any]] = field(default_factory=dict)
@@ -121,6 +123,7 @@ class Analysis:
     numbers: Mapping[str, float] = field(default_factory=dict)
     tables: Mapping[str, Table] = field(default_factory=dict)
     warnings: tuple[Notice, ...] = ()
+    precision: str = "float32"
 
     def picture(self, name: str) -> Picture | None:
         """Return the picture with the given name, or None."""

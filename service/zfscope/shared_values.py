@@ -76,8 +76,9 @@ class SharedValues:
 
     @property
     def size_bytes(self) -> int:
-        """Memory of the kept values."""
-        return self._bytes
+        """Memory of the kept values; never more than the limit."""
+        with self._lock:  # while a value is stored, the sum is briefly over the limit
+            return self._bytes
 
     def get(
         self,

@@ -1,6 +1,7 @@
-"""Decoding of text files, and escaping of control characters in untrusted text."""
+"""Decoding of text files, escaping of control characters in untrusted text, and names for files."""
 
 import re
+import unicodedata
 from collections.abc import Iterable
 
 # C0 and C1 controls and DEL, which control a terminal; bidirectional marks, which reorder the text that
@@ -12,6 +13,10 @@ BYTE_ORDER_MARK = "\ufeff"
 
 # Names may start with '#' too: a class '#' is followed by a TAB; a file '# 1.jpg' may be './# 1.jpg'.
 _COMMENT = re.compile(r"\s*#+( |\s*$)")
+
+
+# Most file systems limit names to 255 bytes; one character may take four.
+_MAX_STEM = 40
 
 
 def encoding_of(head: bytes) -> str:
@@ -29,6 +34,11 @@ def is_comment(line: str) -> bool:
     return _COMMENT.match(line) is not None
 
 
+def one_line(text: str) -> str:
+    """Join the lines of a message."""
+    return " ".join(text.split())
+
+
 def printable(text: str) -> str:
     """Escape control characters, except line breaks."""
     return "\n".join(map(harmless, text.split("\n")))
@@ -37,6 +47,17 @@ def printable(text: str) -> str:
 def harmless(text: str) -> str:
     """Escape control characters, including line breaks."""
     return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+def safe_stem(name: str, max_chars: int = _MAX_STEM) -> str:
+    """Return a name without path separators that every file system accepts; letters are kept."""
+    letters = re.sub(r"[^\w-]", "_", unicodedata.normalize("NFC", name))
+    return letters[:max_chars].lstrip("-") or "_"
+
+
+def safe_name(name: str) -> str:
+    """Return a name, possibly received from a service, without characters that could leave the folder."""
+    return re.sub(r"[^A-Za-z0-9_-]", "_", name)
 
 
 def split_fields(documentation: str, names: Iterable[str]) -> tuple[list[str], dict[str, str]]:

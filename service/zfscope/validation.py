@@ -41,11 +41,11 @@ def path_of(location: Sequence[int | str]) -> str:
 
 
 def shown_value(value: object) -> str:
-    """Return a value as messages show it; empty for null and for objects, which their path names."""
+    """Return a value as messages show it; empty for null, files, and objects, which their path names."""
     if isinstance(value, bool):
         return str(value).lower()
     items = value if isinstance(value, list | tuple) else (value,)
-    if not all(isinstance(item, str | bytes | int | float) for item in items):
+    if not all(isinstance(item, str | int | float) for item in items):
         return ""
     return f"{list(value) if isinstance(value, tuple) else value!r:.80}"
 

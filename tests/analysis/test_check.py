@@ -49,7 +49,14 @@ def test_a_valid_analysis_is_returned_unchanged() -> None:
     result = validate_analysis(analysis)
     assert (result.pictures, result.numbers) == (analysis.pictures, analysis.numbers)
     assert result.tables == analysis.tables
+    assert validate_analysis(Analysis(precision="bfloat16")).precision == "bfloat16"
     assert all(result.tensors[name] is tensor for name, tensor in tensors.items())
+
+
+@pytest.mark.parametrize("precision", ["float16", "", None, 32])
+def test_an_unknown_precision_is_rejected(precision: Any) -> None:
+    with pytest.raises(BadAnalysis, match=r"the precision is .*; allowed: float32, tf32, bfloat16"):
+        validate_analysis(Analysis(precision=precision))
 
 
 @pytest.mark.parametrize(

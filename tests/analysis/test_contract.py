@@ -8,8 +8,8 @@ import sys
 import textwrap
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
-from types import ModuleType
-from typing import ClassVar
+from types import ModuleType, SimpleNamespace
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -94,6 +94,7 @@ def test_the_registry_accepts_what_mypy_accepts(
 def test_the_example_returns_the_mean_of_the_requested_channel() -> None:
     steps = Preprocessing(short_side=8, centre=8, crop=8)
     photo = prepare(np.full((8, 8, 3), (10, 20, 30), np.uint8), steps)
-    context = Context(model=None, runtime=None, images=(photo,))  # type: ignore[arg-type]  # it uses neither
+    runtime: Any = SimpleNamespace(precision="float32")  # it uses neither this nor the model
+    context = Context(model=None, runtime=runtime, images=(photo,))  # type: ignore[arg-type]
     result = run(Brightness(), context, read_params(Brightness(), {"channel": 2}))
     assert result.numbers == {"level": 30}

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from types import SimpleNamespace
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -56,8 +57,18 @@ class Fake:
 REGISTERED = RegisteredAnalyzer(Fake(), "zfscope-fake", "1.2")
 
 
-def context(**options: Any) -> Context:
-    return Context(model=None, runtime=None, images=(), **options)  # type: ignore[arg-type]  # unused by Fake
+def context(precision: str = "float32", **options: Any) -> Context:
+    runtime: Any = SimpleNamespace(precision=precision)  # Fake uses neither this nor the model
+    return Context(model=None, runtime=runtime, images=(), **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("runtime", "stated", "expected"),
+    [("bfloat16", "float32", "float32"), ("tf32", "float32", "tf32"), ("float32", "bfloat16", "bfloat16")],
+)
+def test_a_result_is_as_coarse_as_traces_at_least(runtime: str, stated: str, expected: str) -> None:
+    result = validate_result(context(precision=runtime), Analysis(precision=stated))
+    assert result.precision == expected
 
 
 def test_omitted_parameters_have_their_defaults() -> None:

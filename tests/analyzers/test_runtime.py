@@ -27,6 +27,7 @@ class CatsEverywhere:
     runtime: Runtime
     name: str = "cats"
     title: str = "cats"
+    precision: str = "float32"
 
     def forward(self, images: Array) -> Array:
         scores = np.zeros_like(self.runtime.forward(images))
@@ -41,6 +42,9 @@ class CatsEverywhere:
     ) -> Mapping[str, MapMaxima]:
         maxima = self.runtime.map_maxima(images, layers, sums=sums)
         return {**maxima, "fc8": compute_maxima(self.forward(images), sums=sums)}
+
+    def cell_maxima(self, images: Array, layers: Sequence[str]) -> Mapping[str, Array]:
+        return {**self.runtime.cell_maxima(images, layers), "fc8": self.forward(images)}
 
     def check(self) -> None:
         self.runtime.check()

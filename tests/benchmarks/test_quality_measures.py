@@ -7,8 +7,6 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from benchmarks.quality_features import SPLITS, TESTED, TRAINED, accuracies, choose_photos, reduced, splits
-from benchmarks.quality_layers import activation_of, deep_stages, rectified_stages, stages
 from benchmarks.quality_objects import (
     OcclusionHit,
     hit_shares,
@@ -24,81 +22,13 @@ from zfscope.analysis.control import Similarity
 from zfscope.datasets import open_data
 from zfscope.errors import InputError, NotFound
 from zfscope.images.geometry import Box
-from zfscope.networks import NetworkSpec, zfnet
-from zfscope.networks.layers import Conv, MaxPool, ReLU, Scale
-from zfscope.networks.spec import convolutional_part
-from zfscope.networks.squeezenet import squeezenet
 from zfscope_analyzers.architectures.grids import Grid
 from zfscope_analyzers.architectures.layers import Lattice
-
-
-def test_the_stages_of_zfnet_are_its_convolutions_and_fully_connected_layers() -> None:
-    convolutions = ("conv1", "conv2", "conv3", "conv4", "conv5")
-    assert stages(zfnet(), has_classes=True) == (*convolutions, "fc6", "fc7")
-    assert stages(convolutional_part(zfnet()), has_classes=False) == convolutions
-    assert deep_stages(zfnet(), has_classes=True) == ("conv3", "conv4", "conv5")
-    assert rectified_stages(zfnet(), has_classes=True) == tuple(f"relu{n}" for n in range(1, 8))
-
-
-def test_the_stages_of_squeezenet_join_branches() -> None:
-    fires = tuple(f"fire{number}" for number in range(2, 10))
-    assert stages(squeezenet(), has_classes=True) == ("conv1", *fires)
-    assert deep_stages(squeezenet(), has_classes=True) == ("fire7", "fire8", "fire9")
-    assert rectified_stages(squeezenet(), has_classes=True) == ("relu1", *fires)
-
-
-def test_an_activation_function_is_found_behind_a_normalisation_but_not_behind_a_pool() -> None:
-    spec = NetworkSpec(
-        name="odd",
-        input_size=16,
-        layers=(
-            Conv(name="a", channels=2, kernel=3),
-            Scale(name="norm"),
-            ReLU(name="relu-a"),
-            Conv(name="b", channels=2, kernel=3),
-            MaxPool(name="pool", kernel=2, stride=2),
-            ReLU(name="relu-b"),
-        ),
-    )
-    assert (activation_of(spec, "a"), activation_of(spec, "b")) == ("relu-a", "b")
 
 
 def test_photos_are_evenly_spaced() -> None:
     assert evenly_spaced(10, 5) == [1, 3, 5, 7, 9]
     assert evenly_spaced(3, 5) == [0, 1, 2]
-
-
-def test_maps_are_reduced_to_the_roots_of_their_maxima_in_nine_cells() -> None:
-    outputs = np.zeros((1, 1, 6, 6), np.float32)
-    outputs[0, 0, 0, 0], outputs[0, 0, 1, 1], outputs[0, 0, 5, 3] = 9, 4, 16
-    roots = np.array([[3, 0, 0, 0, 0, 0, 0, 4, 0]])
-    np.testing.assert_allclose(
-        reduced(outputs), roots / 5 * 3, rtol=1e-6
-    )  # length 5 becomes that of nine ones
-    np.testing.assert_allclose(reduced(np.array([[-4, 0, 0, 4]], np.float32)), [[-(2**0.5), 0, 0, 2**0.5]])
-
-
-def test_25_photos_of_each_class_are_drawn_and_divided_five_times() -> None:
-    labels = [*"a" * 40, *"b" * 25, *"c" * 24, *"d" * 30, *[""] * 30]
-    numbers, classes = choose_photos(labels, ["d"])
-    assert [labels[number] for number in numbers] == [*"a" * 25, *"b" * 25]
-    assert len({*numbers}) == 50
-    assert classes.tolist() == [0] * 25 + [1] * 25
-    divided = list(splits(classes))
-    assert len(divided) == SPLITS
-    for trained, tested in divided:
-        assert np.bincount(classes[trained]).tolist() == [TRAINED] * 2
-        assert np.bincount(classes[tested]).tolist() == [TESTED] * 2
-        assert sorted([*trained, *tested]) == list(range(50))
-    assert len({tuple(trained) for trained, _ in divided}) == SPLITS
-
-
-def test_features_that_show_the_class_are_classified_and_others_are_not() -> None:
-    classes = np.repeat(np.arange(4), TRAINED + TESTED)
-    noise = np.random.default_rng(0).normal(size=(100, 8)).astype(np.float32)
-    shown = np.eye(4, dtype=np.float32)[classes] * 2
-    assert accuracies(np.hstack([shown, noise / 100]), classes) == [1] * SPLITS
-    assert max(accuracies(noise, classes)) < 0.5
 
 
 def test_similarities_are_averaged_without_those_of_constant_projections() -> None:

@@ -16,6 +16,7 @@ import trustme
 from PIL import Image
 from typer.testing import CliRunner
 
+from tests.support.forked import fork_python
 from tests.support.without_engine import CommandResult
 from zfscope.cli.app import app
 from zfscope.images.preprocess import Preprocessing
@@ -24,6 +25,7 @@ from zfscope.networks.layers import Conv, Flatten, Linear, LocalResponseNorm, Ma
 from zfscope.store import Label, Manifest, Provenance, RecordedAccuracy, write_model
 
 COMMAND = Path(sysconfig.get_path("scripts")) / "zfscope"
+PROGRAM = "import sys; from zfscope.cli import main; sys.argv[0] = 'zfscope'; main()"
 LABELS = ("ant", "bee", "church", "dog")
 
 SPEC = NetworkSpec(
@@ -133,6 +135,19 @@ def start(environment: dict[str, str]) -> Callable[..., CommandResult]:
             check=False,
         )
         return CommandResult(result.returncode, result.stdout, result.stderr)
+
+    return run_command
+
+
+@pytest.fixture
+def fork(environment: dict[str, str]) -> Callable[..., CommandResult]:
+    """Runs a command in a separate process that has imported the service; see `tests.support.forked`."""
+
+    def run_command(*arguments: object, env: dict[str, str] | None = None) -> CommandResult:
+        variables = {**os.environ, **environment, **(env or {})}
+        process = fork_python(PROGRAM, *map(str, arguments), environment=variables)
+        stdout, stderr = process.communicate(timeout=120)
+        return CommandResult(process.wait(), stdout, stderr)
 
     return run_command
 

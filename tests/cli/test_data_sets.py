@@ -117,6 +117,13 @@ def test_evaluate_finds_the_photos(run: Run, messy: Path) -> None:
     assert answer["passed_over"] == PASSED_OVER
 
 
+def test_probe_finds_the_photos(run: Run, messy: Path, tmp_path: Path) -> None:
+    options = ["--per-class", "1", "--splits", "1", "--layers", "conv1", "--out", tmp_path / "out"]
+    answer = json.loads(run("probe", messy, "--model", "tiny", *options, "--json").stdout)
+    assert (answer["images"], skipped(answer)) == (len(PHOTOS), sorted(BROKEN))
+    assert answer["passed_over"] == PASSED_OVER
+
+
 def test_compare_finds_the_photos(run: Run, messy: Path, tmp_path: Path) -> None:
     options = ["--models", "tiny:1,tiny:2", "--out", tmp_path / "out", "--json"]
     answer = json.loads(run("compare", messy, *options).stdout)
@@ -128,7 +135,7 @@ def test_compare_finds_the_photos(run: Run, messy: Path, tmp_path: Path) -> None
 def test_train_finds_the_photos(
     run: Run, messy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zfscope.cli.memory.keep_freed_memory", lambda: None)
+    monkeypatch.setattr("zfscope.allocator.keep_freed_memory", lambda: None)
     (tmp_path / "few.toml").write_text(RECIPE)
     brief = ["--recipe", tmp_path / "few.toml", "--epochs", 1, "--hidden", 4, "--out", tmp_path / "run"]
     result = run("train", messy, *brief, "--store", tmp_path / "trained", "--json")

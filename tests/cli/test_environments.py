@@ -95,6 +95,7 @@ def writers(photos: Path, out: Path) -> list[list[str]]:
         ["models", "export", "tiny", "--format", "onnx", "--out", f"{out}/f/tiny.onnx"],
         ["gallery", str(photos), "--layers", "conv5", "--count", "2", "--no-evolution", "--out", f"{out}/g"],
         ["top-k", "--layer", "conv5", "--count", "2", "--out", f"{out}/h"],
+        ["run", "project", str(photos), "--top", "1", "--pictures", "--tensors", "--out", f"{out}/k"],
     ]
 
 

@@ -58,6 +58,7 @@ def test_one_command_builds_the_indexes_and_the_pages(
     assert answer == {
         "folder": str(tmp_path / "out"),
         "format_version": 1,
+        "precision": "float32",
         "title": "Mine",
         "model": "tiny",
         "version": 1,

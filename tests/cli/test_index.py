@@ -56,6 +56,7 @@ def test_json_output_has_the_counts(run: Run, photos: Path, out: Path) -> None:
         "skipped": 1,
         "top": 9,
         "rank": "max",
+        "precision": "float32",
         "passed_over": {},
     }
     assert list(layers) == ["conv1", "conv5"]
@@ -169,7 +170,7 @@ def test_an_invalid_option_is_reported_in_one_line(
         (lambda path: None, "data set '"),
         (lambda path: path.mkdir(), "' contains no photos (.avif, "),
         (lambda path: path.write_text("some text"), "lists 1 photo, none of which exists"),
-        (lambda path: path.write_bytes(b"\0" * 7), "is not a folder, a tar or a text file"),
+        (lambda path: path.write_bytes(b"\0" * 7), "is not a folder, a tar, or a text or Parquet file"),
     ],
 )
 def test_invalid_data_is_reported_in_one_line(
@@ -275,10 +276,11 @@ def test_an_index_names_its_precision_and_is_not_resumed_in_another(
     options = ("index", photos, "--model", "tiny", "--out", out, "--name", "rough", "--runtime", "torch")
     assert run(*options, "--precision", "bfloat16").code == 0
     manifest = json.loads((out / "rough" / "index.json").read_text())
-    assert manifest["origin"]["runtime"] == "torch in bfloat16"
+    origin = manifest["origin"]
+    assert (origin["runtime"], origin["precision"]) == ("torch", "bfloat16")
     result = run(*options)
     assert result.code == 2
-    assert "is an index that differs in runtime" in result.stderr
+    assert "is an index that differs in precision" in result.stderr
 
 
 def test_models_can_be_compared_with_indexes_outside_the_store(

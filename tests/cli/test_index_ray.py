@@ -44,7 +44,7 @@ class Scan:
         while time.monotonic() < end and self.process.poll() is None:
             self.descendants = set(_descendants(self.process.pid))
             for pid in self.descendants:
-                if _command_line(pid).startswith("ray::ScanActor"):
+                if _command_line(pid).startswith("ray::BatchActor"):
                     return pid
             time.sleep(0.01)
         raise AssertionError(f"no actor was started: {self.process.communicate()}")
@@ -132,9 +132,9 @@ def test_a_killed_actor_does_not_change_the_index(
 def test_without_ray_the_message_names_the_package_to_install(
     run: Run, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in [name for name in sys.modules if name.startswith("zfscope.scan.ray_")]:
+    for module in [name for name in sys.modules if name.startswith("zfscope.parallel.ray_")]:
         monkeypatch.delitem(sys.modules, module)
-    monkeypatch.delitem(sys.modules, "zfscope.scan.cluster", raising=False)
+    monkeypatch.delitem(sys.modules, "zfscope.parallel.cluster", raising=False)
     monkeypatch.setitem(sys.modules, "ray", None)
     result = run("index", photos, "--model", "tiny", "--out", tmp_path / "out", "--engine", "ray")
     assert (result.code, result.stdout) == (2, "")

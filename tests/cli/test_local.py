@@ -144,7 +144,8 @@ def test_the_reserved_names_are_the_options_common_to_all_analyzers(
     run: Run, install: Callable[..., None]
 ) -> None:
     install(Analysis)
-    shown = run("analyze", "odd", "--help").stdout
-    assert "PHOTO" in shown
-    options = {option.replace("-", "_") for option in re.findall("--([a-z-]+)", shown)}
+    shown = [run(command, "odd", "--help").stdout for command in ("analyze", "run")]
+    assert "PHOTO" in shown[0]
+    assert "DATA" in shown[1]
+    options = {option.replace("-", "_") for text in shown for option in re.findall("--([a-z-]+)", text)}
     assert {"photos", *options} == set(RESERVED)

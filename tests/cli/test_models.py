@@ -188,9 +188,9 @@ def test_a_damaged_model_is_listed_with_the_reason_and_others_still_work(
     assert (verified.code, verified.stderr) == (2, shown.stderr)
 
 
-def test_a_damaged_default_model_prevents_the_start_in_one_line(start: Run, tmp_path: Path) -> None:
+def test_a_damaged_default_model_prevents_the_start_in_one_line(fork: Run, tmp_path: Path) -> None:
     (tmp_path / "tiny" / "1").mkdir(parents=True)
-    served = start("serve", "--listen", "127.0.0.1:0", "--store", tmp_path)
+    served = fork("serve", "--listen", "127.0.0.1:0", "--store", tmp_path)
     assert (served.code, served.stdout) == (2, "")
     assert served.stderr.startswith(
         "zfscope: model 'tiny' version 1: 'model.json' is missing; copy the model"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from zfscope.cli.output_folder import LEDGER, Subject, layer_subject, open_output, photos_subject, safe_stem
+from zfscope.cli.output_folder import LEDGER, Subject, layer_subject, open_output, photos_subject
 from zfscope.errors import CannotWrite
 
 Run = Callable[..., Any]
@@ -128,23 +128,6 @@ def test_a_damaged_ledger_is_reported_before_the_analysis(tmp_path: Path) -> Non
     with pytest.raises(CannotWrite, match=r"is damaged .*; remove the file or write to another"):
         write(tmp_path, CHINA, conv5="a")
     assert visible_files(tmp_path) == {}
-
-
-@pytest.mark.parametrize(
-    ("name", "stem"),
-    [
-        ("china", "china"),
-        ("../..", "_____"),
-        ("a b.c", "a_b_c"),
-        ("-x", "x"),
-        ("---", "_"),
-        ("\u7a93", "\u7a93"),
-        ("caf\udce9", "caf_"),
-        ("x" * 300, "x" * 40),
-    ],
-)
-def test_any_name_becomes_a_safe_file_stem(name: str, stem: str) -> None:
-    assert safe_stem(name) == stem
 
 
 def test_subjects_are_distinguished_by_their_paths(tmp_path: Path) -> None:

@@ -30,7 +30,8 @@ def served(monkeypatch: pytest.MonkeyPatch) -> Served:
         announce("http://127.0.0.1:1/")
 
     monkeypatch.setattr("zfscope.page.serve.serve", serve)
-    monkeypatch.setattr("zfscope.cli.page.return_freed_memory", lambda: None)
+    for name in ("keep_freed_memory", "release_freed_memory_at_rest"):  # would affect the tests' process
+        monkeypatch.setattr(f"zfscope.cli.page.{name}", lambda *_: None)
     return started
 
 

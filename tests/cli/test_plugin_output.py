@@ -72,10 +72,10 @@ def loud(tmp_path: Path) -> dict[str, str]:
 
 
 def test_prints_of_an_analyzer_go_to_stderr_and_leave_the_json_valid(
-    start: Callable[..., Any], loud: dict[str, str], photo: Path, tmp_path: Path
+    fork: Callable[..., Any], loud: dict[str, str], photo: Path, tmp_path: Path
 ) -> None:
     out = ["--out", tmp_path / "out"]
-    result = start("analyze", "loud", photo, "--rows", 1_500, "--json", *out, env=loud)
+    result = fork("analyze", "loud", photo, "--rows", 1_500, "--json", *out, env=loud)
 
     assert (result.code, json.loads(result.stdout)["numbers"]) == (0, {"mean": 0.5})
     assert len(json.loads(result.stdout)["tables"]["t"]) == 1_500
@@ -83,9 +83,9 @@ def test_prints_of_an_analyzer_go_to_stderr_and_leave_the_json_valid(
 
 
 def test_a_long_table_is_truncated_on_a_terminal(
-    start: Callable[..., Any], loud: dict[str, str], photo: Path, tmp_path: Path
+    fork: Callable[..., Any], loud: dict[str, str], photo: Path, tmp_path: Path
 ) -> None:
-    result = start("analyze", "loud", photo, "--rows", 600_000, "--out", tmp_path / "out", env=loud)
+    result = fork("analyze", "loud", photo, "--rows", 600_000, "--out", tmp_path / "out", env=loud)
 
     assert result.code == 0
     lines = result.stdout.splitlines()
@@ -94,8 +94,8 @@ def test_a_long_table_is_truncated_on_a_terminal(
     assert any("999" in line for line in lines)
 
 
-def test_the_help_of_an_analyzer_goes_to_stdout(start: Callable[..., Any], loud: dict[str, str]) -> None:
-    result = start("analyze", "loud", "--help", env=loud)
+def test_the_help_of_an_analyzer_goes_to_stdout(fork: Callable[..., Any], loud: dict[str, str]) -> None:
+    result = fork("analyze", "loud", "--help", env=loud)
 
     assert result.code == 0
     assert result.stdout.startswith("Usage: zfscope analyze loud ")
@@ -104,9 +104,9 @@ def test_the_help_of_an_analyzer_goes_to_stdout(start: Callable[..., Any], loud:
 
 @pytest.mark.parametrize("raised", ["KeyboardInterrupt", "SystemExit"])
 def test_an_analyzer_that_raises_an_exit_is_reported_as_a_bug_in_it(
-    start: Callable[..., Any], loud: dict[str, str], photo: Path, raised: str
+    fork: Callable[..., Any], loud: dict[str, str], photo: Path, raised: str
 ) -> None:
-    result = start("analyze", "loud", photo, "--raised", raised, "--json", env=loud)
+    result = fork("analyze", "loud", photo, "--raised", raised, "--json", env=loud)
 
     assert (result.code, result.stdout) == (2, "")
     assert f"zfscope: analyzer 'loud' (loud 1.0) failed: {raised}: ; this is a bug in" in result.stderr

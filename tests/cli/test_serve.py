@@ -1,11 +1,14 @@
 """`zfscope serve`: options, settings and errors. Other tests call a real service, the fixture `server`."""
 
+import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from zfscope.server.self_check import CheckState, ServiceCheck
 from zfscope.server.settings import Settings
 
 Run = Callable[..., Any]
@@ -21,9 +24,8 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
         announce("zfscope listens on 127.0.0.1:1")
 
     monkeypatch.setattr("zfscope.server.app.serve", serve)
-    monkeypatch.setattr(
-        "zfscope.cli.serve.return_freed_memory", lambda: None
-    )  # would affect the tests' process
+    for name in ("keep_freed_memory", "release_freed_memory_at_rest"):  # would affect the tests' process
+        monkeypatch.setattr(f"zfscope.cli.serve.{name}", lambda *_: None)
     return started
 
 
@@ -54,6 +56,54 @@ def test_secrets_are_passed_as_files_only(run: Run, served: list[Settings], tmp_
     assert run("serve", "--token", "0123456789abcdef").code == 2
 
 
+@pytest.fixture
+def checked(monkeypatch: pytest.MonkeyPatch, served: list[Settings]) -> list[Settings]:
+    """Settings that were checked; a stub reports that the default model is damaged if runtime is torch."""
+    checked: list[Settings] = []
+
+    async def check_service(settings: Settings) -> list[ServiceCheck]:
+        checked.append(settings)
+        state = CheckState.failed if settings.runtime == "torch" else CheckState.warning
+        return [ServiceCheck("model tiny 1", state, "details")]
+
+    monkeypatch.setattr("zfscope.server.self_check.check_service", check_service)
+    monkeypatch.setattr("zfscope.server.telemetry.log.configure_log", lambda *_: None)
+    return checked
+
+
+def test_a_check_prints_a_table_and_starts_no_service(
+    run: Run, served: list[Settings], checked: list[Settings]
+) -> None:
+    result = run("serve", "--check", "--listen", "127.0.0.1:7")
+    assert result.code == 0
+    assert "the service can start" in result.stdout
+    assert re.search(r"model tiny 1 +│ warning +│ details", result.stdout)
+    assert (served, checked[0].listen) == ([], "127.0.0.1:7")
+
+
+def test_a_failed_check_exits_with_1_and_is_an_object_with_json(run: Run, checked: list[Settings]) -> None:
+    result = run("serve", "--check", "--runtime", "torch", "--json")
+    assert result.code == 1
+    assert json.loads(result.stdout) == {
+        "works": False,
+        "checks": [{"check": "model tiny 1", "result": "failed", "details": "details"}],
+    }
+
+
+@pytest.mark.usefixtures("checked")
+def test_invalid_settings_are_a_failed_check(run: Run) -> None:
+    result = run("serve", "--check", "--json", env={"ZFSCOPE_WORKERS": "0"})
+    (check,) = json.loads(result.stdout)["checks"]
+    assert (result.code, check["check"], check["result"]) == (1, "settings", "failed")
+    assert check["details"] == "workers is '0': Input should be greater than 0"
+
+
+def test_json_without_a_check_is_an_error(run: Run, served: list[Settings]) -> None:
+    result = run("serve", "--json")
+    assert (result.code, served) == (2, [])
+    assert "--json requires --check" in result.stderr
+
+
 def test_settings_without_an_option_come_from_the_environment(run: Run, served: list[Settings]) -> None:
     run("serve", env={"ZFSCOPE_LISTEN": "127.0.0.1:9", "ZFSCOPE_WORKERS": "5"})
     assert (served[0].listen, served[0].workers) == ("127.0.0.1:9", 5)
@@ -76,25 +126,25 @@ def test_an_invalid_setting_is_reported_in_one_line(
     assert result.stderr.count("\n") == 1
 
 
-def test_a_port_in_use_is_reported_in_one_line(start: Run, server: str) -> None:
-    result = start("serve", "--listen", server)
+def test_a_port_in_use_is_reported_in_one_line(fork: Run, server: str) -> None:
+    result = fork("serve", "--listen", server)
     assert (result.code, result.stdout) == (2, "")
     assert f"zfscope: cannot listen on {server}: " in result.stderr
     assert "Traceback" not in result.stderr
 
 
-def test_an_insecure_public_address_is_rejected_in_one_line(start: Run) -> None:
-    result = start("serve", "--listen", "0.0.0.0:0")
+def test_an_insecure_public_address_is_rejected_in_one_line(fork: Run) -> None:
+    result = fork("serve", "--listen", "0.0.0.0:0")
     assert (result.code, result.stdout) == (2, "")
     assert "zfscope: refusing to listen on 0.0.0.0:0 without TLS " in result.stderr
     assert "Traceback" not in result.stderr
 
 
 def test_a_damaged_model_prevents_the_start_and_is_named(
-    start: Run, tmp_path: Path, write: Callable[..., Path]
+    fork: Run, tmp_path: Path, write: Callable[..., Path]
 ) -> None:
     (write(tmp_path, 1) / "weights.safetensors").write_bytes(b"")
-    result = start("serve", "--listen", "127.0.0.1:0", "--store", tmp_path)
+    result = fork("serve", "--listen", "127.0.0.1:0", "--store", tmp_path)
     assert result.code == 2
     assert (
         "zfscope: model 'tiny' version 1: 'weights.safetensors' does not match the manifest" in result.stderr

@@ -61,7 +61,7 @@ def data(tmp_path: Path) -> Path:
 def allocator_unchanged() -> Iterator[None]:
     """Training changes allocator settings, which would affect the whole process of the tests."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("zfscope.cli.memory.keep_freed_memory", lambda: None)
+        patched.setattr("zfscope.allocator.keep_freed_memory", lambda: None)
         yield
 
 

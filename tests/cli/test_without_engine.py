@@ -33,6 +33,8 @@ except SystemExit as ended:
     assert not ended.code, ended.code
 print(json.dumps(sorted(sys.modules)), file=sys.stderr)
 """
+# Modules of a connection to a service, which an analysis in this process does not need.
+SERVICE = ("grpc", "asyncio", "pydantic_settings")
 
 
 def imported(*arguments: object, env: dict[str, str]) -> set[str]:
@@ -80,9 +82,9 @@ def test_classifying_locally_imports_onnx_runtime_but_not_torch(
 ) -> None:
     cold = imported("classify", photo, "--json", env=environment)  # exports the graph first
     assert {"onnx", "onnxruntime"} <= cold
-    assert not cold & {"torch", "scipy", "skimage", "matplotlib", "pyarrow", "jinja2"}
+    assert not cold & {"torch", "scipy", "skimage", "matplotlib", "pyarrow", "jinja2", *SERVICE}
     warm = imported("classify", photo, "--json", env=environment)
-    assert not warm & {"torch", "onnx", "scipy", "skimage", "matplotlib", "pyarrow", "jinja2"}
+    assert not warm & {"torch", "onnx", "scipy", "skimage", "matplotlib", "pyarrow", "jinja2", *SERVICE}
 
 
 def test_calling_a_service_imports_no_module_of_the_engine(
@@ -134,6 +136,8 @@ def test_local_commands_without_the_engine_name_the_package_to_install(
         ("models", "import", "net.onnx", "--name", "net"),
         ("serve", "--listen", "127.0.0.1:0"),
         ("index", photo.parent),
+        ("run", "occlude", photo.parent, "--out", tmp_path / "out"),
+        ("probe", photo.parent, "--out", tmp_path / "out"),
         ("train", photo.parent),
         ("evaluate", photo.parent),
         ("gallery", photo.parent),

@@ -73,12 +73,12 @@ class RefusingAdmission:
         self.sizes: list[int] = []
         self._admission, self._admit, self._refusals = admission, admission.admit, refusals
 
-    def __call__(self, method: str, size: int) -> Any:
+    def __call__(self, method: str, size: int, connection: str) -> Any:
         """Refuse or admit a request."""
         self.sizes.append(size)
         if len(self.sizes) <= self._refusals:
             raise NotReady("the service is shutting down; try another replica")
-        return self._admit(method, size)
+        return self._admit(method, size, connection)
 
 
 @pytest.fixture

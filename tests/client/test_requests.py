@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.support.calls import RecordingClient, analyze_request
 from zfscope.client import Box, Unit
@@ -145,6 +146,24 @@ def test_an_unknown_transformation_is_rejected_with_its_index(client: Any) -> No
         client.measure_invariance([b"photo"], transformations=["scale", "shear"])
 
     assert refusal.value.field == "transformations[1]"
+
+
+def test_a_box_that_is_a_tuple_is_rejected_with_the_names_of_its_sides(client: Any) -> None:
+    with pytest.raises(InputError, match=r"\(0, 0, 9, 9\) is not a mapping with x0, y0, x1, y1") as refusal:
+        client.occlude(b"photo", boxes=[(0, 0, 9, 9)])
+
+    assert refusal.value.field == "boxes"
+
+
+@pytest.mark.parametrize("attribution", [[[1.0, 2.0]], Image.new("L", (4, 4))])
+def test_an_attribution_that_is_neither_an_array_nor_a_file_is_rejected(
+    client: Any, attribution: Any
+) -> None:
+    message = r"attribution is of type (list|Image); allowed: an array \(rows, columns\), or a \.npy file"
+    with pytest.raises(InputError, match=message) as refusal:
+        client.measure_faithfulness([b"photo"], attribution=attribution)
+
+    assert refusal.value.field == "attribution"
 
 
 def test_masks_are_sent_as_the_bytes_of_their_files(client: Any, tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ from zfscope.errors import InputError
         ("ipv4:10.0.0.1:1,10.0.0.2:2", "ipv4:10.0.0.1:1,10.0.0.2:2"),
         ("ipv6:%5B::1%5D:1", "ipv6:[::1]:1"),
         ("unix:/run/zfscope.sock", "unix:/run/zfscope.sock"),
+        ("unix:///run/zfscope.sock", "unix:/run/zfscope.sock"),
+        ("unix-abstract:zfscope", "unix-abstract:zfscope"),
         ("xds:///zfscope", "xds:///zfscope"),
     ],
 )

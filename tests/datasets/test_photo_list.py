@@ -112,7 +112,7 @@ def test_a_list_without_existing_photos_is_rejected(tmp_path: Path, text: str, m
 )
 def test_a_binary_file_is_rejected(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "x").write_bytes(data)
-    with pytest.raises(InputError, match="is not a folder, a tar or a text file that lists photos"):
+    with pytest.raises(InputError, match="is not a folder, a tar, or a text or Parquet file"):
         open_data(tmp_path / "x")
 
 

@@ -1,9 +1,6 @@
 """Services started with the variables of the manifests, and their probes."""
 
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +12,7 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 from tests.support.certificates import issue_certificates
 from tests.support.kustomize import Resource
 from tests.support.manifests import MANIFESTS, ROOT, build_named, container_variables
-from tests.support.service_process import SERVE, TIMEOUT_S, ServiceProcess
+from tests.support.service_process import TIMEOUT_S, ServiceProcess
 
 
 @pytest.fixture
@@ -40,44 +37,39 @@ def variables(container: Resource, tmp_path: Path) -> dict[str, str]:
         if name.startswith("ZFSCOPE_")
     }
     places = {"ZFSCOPE_STORE": str(ROOT / "model_store"), "ZFSCOPE_CACHE": str(tmp_path / "cache")}
-    return {**moved, **places, "ZFSCOPE_LISTEN": "0.0.0.0:0", "ZFSCOPE_METRICS_LISTEN": ""}
+    ports = {"ZFSCOPE_LISTEN": "0.0.0.0:0", "ZFSCOPE_METRICS_LISTEN": ""}
+    if "ZFSCOPE_HEALTH_LISTEN" in moved:
+        ports["ZFSCOPE_HEALTH_LISTEN"] = "127.0.0.1:0"
+    return {**moved, **places, **ports}
 
 
 @pytest.fixture
-def port(variables: dict[str, str]) -> Iterator[str]:
-    """Port of a running service with the variables of the container."""
+def service(variables: dict[str, str]) -> Iterator[ServiceProcess]:
+    """A running service with the variables of the container."""
     service = ServiceProcess(variables)
     try:
         service.start()
-        yield service.address.rpartition(":")[2]
+        yield service
     finally:
         service.close()
 
 
-@pytest.mark.parametrize("container", ["cpu"], indirect=True)
-def test_a_grpc_probe_finds_the_service_serving(container: Resource, port: str) -> None:
-    assert set(container["readinessProbe"]["grpc"]) == {
-        "port"
-    }  # without the name of a service: the whole server
+def check(port: str) -> int:
+    """Ask for the health of the whole server, as a probe without the name of a service."""
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-        response = HealthStub(channel).Check(HealthCheckRequest(), timeout=TIMEOUT_S)
-    assert response.status == HealthCheckResponse.SERVING
+        return HealthStub(channel).Check(HealthCheckRequest(), timeout=TIMEOUT_S).status
+
+
+@pytest.mark.parametrize("container", ["cpu"], indirect=True)
+def test_a_grpc_probe_finds_the_service_serving(container: Resource, service: ServiceProcess) -> None:
+    assert set(container["readinessProbe"]["grpc"]) == {"port"}
+    assert check(service.address.rpartition(":")[2]) == HealthCheckResponse.SERVING
 
 
 @pytest.mark.parametrize("container", ["tls"], indirect=True)
-def test_under_tls_the_command_of_the_probe_finds_the_service_serving(
-    container: Resource, variables: dict[str, str], port: str
+def test_under_tls_a_grpc_probe_finds_the_service_serving_on_its_own_port(
+    container: Resource, service: ServiceProcess
 ) -> None:
-    program, *arguments = container["readinessProbe"]["exec"]["command"]
-    assert program == "zfscope"
-    result = subprocess.run(
-        [
-            *(sys.executable, "-c", SERVE, *arguments),
-            *("--server", f"127.0.0.1:{port}", "--timeout", str(TIMEOUT_S)),
-        ],
-        env={**os.environ, **variables},
-        capture_output=True,
-        text=True,
-        timeout=5 * TIMEOUT_S,  # Python starts slowly on a busy machine
-    )
-    assert (result.returncode, result.stdout) == (0, "SERVING\n"), result.stderr
+    assert set(container["readinessProbe"]["grpc"]) == {"port"}
+    (line,) = [line for line in service.announced if line.startswith("health checks without TLS on ")]
+    assert check(line.rpartition(":")[2]) == HealthCheckResponse.SERVING

@@ -13,11 +13,12 @@ from zfscope.analysis.description import analyzer_info
 from zfscope.analysis.registry import load_analyzers
 from zfscope.cli.analyze import analyzer_command
 from zfscope.cli.app import COMMANDS, app
+from zfscope.cli.run import run_command
 
 # An option at the start of a span, or after `zfscope`; in other spans it belongs to another program.
 _NAMED = re.compile(r"`(?:zfscope [^`]*)?(--[a-z][a-z-]*)")
-# Options of Docker and pytest, `--help`, and the option of the guide's analyzer.
-_OTHERS = {"--profile", "--target", "--dist", "--help", "--label"}
+# Options of Docker and pytest, `--help`, and those of analyzers in examples/.
+_OTHERS = {"--profile", "--target", "--dist", "--help", "--label", "--shape"}
 
 
 def _commands() -> Iterator[Any]:
@@ -28,6 +29,7 @@ def _commands() -> Iterator[Any]:
         yield from getattr(command, "commands", {}).values()
     for registered in load_analyzers().values():
         yield analyzer_command(analyzer_info(registered), None)
+        yield run_command(registered)
 
 
 @pytest.fixture(scope="module")

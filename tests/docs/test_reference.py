@@ -16,14 +16,20 @@ from tests.support.pages import ROOT
 from tests.support.site import Site, broken_links
 from zfscope import plugin
 from zfscope.analysis.registry import load_analyzers
+from zfscope.bulk import tables as bulk_tables
+from zfscope.bulk.manifest import RunManifest
 from zfscope.cli.app import COMMANDS, app
+from zfscope.cli.command import make_command, with_parameters
+from zfscope.cli.run import run_options
 from zfscope.client import Access
 from zfscope.errors import ZfscopeError
 from zfscope.inference import inference_pb2
 from zfscope.local import LocalClient
 from zfscope.page.application import create_application
 from zfscope.page.settings import PageSettings
-from zfscope.scan.tables import TABLES
+from zfscope.probe.features import ROW_COLUMNS
+from zfscope.probe.manifest import ROWS, FeatureManifest, ProbeResult
+from zfscope.scan import tables as scan_tables
 from zfscope.server.settings import Settings
 from zfscope.server.telemetry.metrics import Metrics
 from zfscope.v1 import analysis_pb2, classification_pb2, image_pb2, model_pb2, tensor_pb2, warning_pb2
@@ -50,6 +56,14 @@ def test_every_option_of_a_command_is_in_the_reference(name: str, site: Site) ->
     listed = [line.split()[0].rstrip(",") for line in shown.splitlines() if line.startswith("  -")]
     assert "--help" in shown
     assert [option for option in listed if option not in section] == []
+
+
+def test_every_option_of_runs_is_in_the_reference(site: Site) -> None:
+    section = site.page("reference/commands").sections["zfscope-run-name"]
+    command = make_command(with_parameters(lambda **_: None, *run_options()), "run")
+    flags = {flag for option in command.params for flag in option.opts if flag.startswith("--")}
+    assert {"--pictures", "--engine", "--out"} <= flags
+    assert [flag for flag in sorted(flags) if flag not in section] == []
 
 
 @pytest.mark.parametrize("model", [Settings, PageSettings, Access])
@@ -151,8 +165,12 @@ def test_every_public_name_is_in_the_reference(site: Site) -> None:
 def test_every_column_and_member_of_the_file_formats_is_in_the_reference(site: Site) -> None:
     page = site.page("reference/files")
 
-    for name, columns in TABLES.items():
+    for name, columns in {**scan_tables.TABLES, **bulk_tables.TABLES, ROWS: ROW_COLUMNS}.items():
         section = page.sections[name.replace(".", "-")]
         assert [column for column in columns.names if f" {column} " not in section] == []
+    manifests = {"run-json": RunManifest, "probe-json": ProbeResult, "features-json": FeatureManifest}
+    for name, manifest in manifests.items():
+        section = page.sections[name]
+        assert [member for member in manifest.model_fields if f" {member} " not in section] == []
     recipe = tomllib.loads((ROOT / "service/zfscope/training/recipes/modern.toml").read_text())
     assert [member for member in recipe if f" {member} " not in page.sections["training-recipe"]] == []

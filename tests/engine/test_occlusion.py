@@ -14,6 +14,7 @@ from torch import Tensor
 
 from zfscope.engine import Trace, trace
 from zfscope.engine import changes as changes_module
+from zfscope.engine import occlusion as occlusion_module
 from zfscope.engine.occlusion import BUDGET_BYTES, recompute
 from zfscope.engine.signal import Signal
 from zfscope.errors import InputError, NotFound
@@ -194,7 +195,12 @@ def test_every_layer_of_networks_with_all_kinds_equals_brute_force(
     check_against_brute_force(network, images, data.draw(windows(images)), 1e-10)
 
 
-def test_every_layer_of_zfnet_at_full_size_equals_brute_force(small_zfnet: Network) -> None:
+@pytest.mark.parametrize("many_rows", [occlusion_module.MANY_ROWS, 1])
+def test_every_layer_of_zfnet_at_full_size_equals_brute_force(
+    small_zfnet: Network, many_rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """many_rows: number of changes from which fully connected layers have their weights rearranged."""
+    monkeypatch.setattr(occlusion_module, "MANY_ROWS", many_rows)
     images = numbers(1, 3, 224, 224, dtype=torch.float32)
     positions = [(0, 0, 0), (0, 192, 192), (0, 3, 101), (0, 96, 96), (0, 104, 88), (0, 191, 57)]
     check_against_brute_force(small_zfnet, images, random_changes(images, (32, 32), positions), 1e-4)

@@ -1,20 +1,15 @@
 """A third-party analyzer: installed by pip in a fresh environment, and called through every interface.
 
-The environment sees the packages of the one that runs the tests, including zfscope. The example is
-installed from a copy of its folder: nothing is downloaded, and nothing is left in the checkout.
+See `tests.examples.conftest` for the environment.
 """
 
 import base64
 import json
-import os
 import re
 import shlex
-import shutil
 import signal
 import subprocess
-import sysconfig
 import tomllib
-import venv
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -28,62 +23,26 @@ from google.protobuf.message_factory import GetMessageClass
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from PIL import Image
 
+from tests.examples.conftest import CHECKOUT, ZFSCOPE, Run
 from zfscope.client import Analysis, Client, Progress
 from zfscope.errors import InputError, NotFound, ZfscopeError
 
-CHECKOUT = Path(__file__).parents[2]
 EXAMPLE = CHECKOUT / "examples" / "zfscope-gradcam"
 VERSION = tomllib.loads((EXAMPLE / "pyproject.toml").read_text())["project"]["version"]
-ZFSCOPE = Path(sysconfig.get_path("scripts")) / "zfscope"
 GUIDE = (EXAMPLE / "README.md").read_text()
 GUIDE_ADDRESS = "localhost:50051"
 
-Run = Callable[..., str]
-
 
 @pytest.fixture(scope="module")
-def environment(
-    tmp_path_factory: pytest.TempPathFactory, write_store: Callable[[Path], Path]
-) -> dict[str, str]:
-    """Environment variables of programs: a tiny model, a separate cache, and one thread."""
-    home = tmp_path_factory.mktemp("home")
-    own = {"ZFSCOPE_STORE": str(write_store(home / "store")), "XDG_CACHE_HOME": str(home / "cache")}
-    return {**os.environ, **own, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-
-
-@pytest.fixture(scope="module")
-def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def example(copy_example: Callable[[Path], Path]) -> Path:
     """A copy of the example's folder, outside the checkout."""
-    folder = tmp_path_factory.mktemp("third-party") / EXAMPLE.name
-    return shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+    return copy_example(EXAMPLE)
 
 
 @pytest.fixture(scope="module")
-def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The interpreter of a fresh environment that sees the packages of this one."""
-    home = tmp_path_factory.mktemp("fresh")
-    venv.create(home, symlinks=True)
-    folders = dict.fromkeys(sysconfig.get_path(kind) for kind in ("purelib", "platlib"))
-    lines = "".join(f"import site; site.addsitedir({folder!r})\n" for folder in folders)
-    (Path(sysconfig.get_path("purelib", "venv", {"base": str(home)})) / "zfscope-tests.pth").write_text(lines)
-    return home / "bin" / "python"
-
-
-@pytest.fixture(scope="module")
-def run(python: Path, example: Path, environment: dict[str, str]) -> Run:
+def run(install: Callable[[Path], Run], example: Path) -> Run:
     """Runs Python in the fresh environment, with the example installed, and returns stdout."""
-
-    def run_python(*arguments: object, cwd: Path = example.parent) -> str:
-        command = [str(argument) for argument in (python, *arguments)]
-        process = subprocess.run(
-            command, env=environment, cwd=cwd, capture_output=True, text=True, timeout=120, check=False
-        )
-        assert process.returncode == 0, f"{shlex.join(command)}\n{process.stdout}{process.stderr}"
-        return process.stdout
-
-    # Without an index, pip must find the installed dependencies of the example.
-    run_python("-m", "pip", "--isolated", "install", "--no-index", "--no-build-isolation", example)
-    return run_python
+    return install(example)
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +123,7 @@ def test_the_client_receives_the_result_that_the_guide_describes(client: Client,
     assert {name: tensor.shape for name, tensor in result.tensors.items()} == {
         "cam": (16, 16),
         "weights": (9,),
-        "heat": (16, 16),
+        "attribution": (16, 16),
     }
     assert result.numbers["peak"] == result.tensors["cam"].max() > 0
     (score,) = (score for score in client.classify(photo).classes if score.label == "church")
@@ -224,7 +183,7 @@ def test_the_command_of_the_guide_writes_the_same(
     options = ["--server", address, "--tensors", "--json"]
     printed = json.loads(run(ZFSCOPE, *shlex.split(line), *options, cwd=photo.parent))
     folder = photo.parent / "seen"
-    names = ("gradcam.png", "cam.npy", "heat.npy", "weights.npy")
+    names = ("gradcam.png", "attribution.npy", "cam.npy", "weights.npy")
     assert sorted(printed["files"]) == sorted(f"seen/photo-{name}" for name in names)
     for name, tensor in expected.tensors.items():
         np.testing.assert_array_equal(np.load(folder / f"photo-{name}.npy"), tensor)

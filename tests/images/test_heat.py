@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from zfscope.images.heat import heat_panel, viridis
+from zfscope.images.heat import attribution_panel, heat_panel, viridis
 
 SIDE = 64
 VIEW = np.full((8, 8, 3), 128, np.uint8)
@@ -45,3 +45,36 @@ def test_differences_up_to_floor_get_one_colour() -> None:
 
 def test_a_map_of_zeros_gets_one_colour() -> None:
     assert count_map_colours(panel(np.zeros((8, 8)))) == 1
+
+
+def test_an_attribution_is_red_above_zero_blue_below_and_as_the_photo_at_zero() -> None:
+    values = np.zeros((8, 8))
+    values[:, :2], values[:, 6:] = -1, 1
+    pixels = np.asarray(attribution_panel(values, VIEW, "caption", side_px=SIDE))[SIDE // 2, :SIDE].astype(
+        int
+    )
+    left, middle, right = pixels[4], pixels[SIDE // 2], pixels[-5]
+    assert left[2] > left[0] + 60
+    assert right[0] > right[2] + 60
+    assert np.ptp(middle) == 0
+
+
+def test_strong_outliers_do_not_hide_an_attribution_and_zeros_have_no_scale() -> None:
+    values = np.linspace(0, 1, 64 * 64).reshape(64, 64)
+    outlier = values.copy()
+    outlier[-1, -1] = 1e3
+    view = np.full((64, 64, 3), 128, np.uint8)
+    plain, clipped = (
+        np.asarray(attribution_panel(shown, view, "", side_px=SIDE)).astype(int)
+        for shown in (values, outlier)
+    )
+    assert np.abs(plain[:60, :60] - clipped[:60, :60]).max() <= 1
+    assert count_map_colours(np.asarray(attribution_panel(0 * values, view, "", side_px=SIDE))) == 1
+
+
+def test_attributions_can_share_a_scale() -> None:
+    weak, strong = (
+        np.asarray(attribution_panel(np.full((8, 8), value), VIEW, "", side_px=SIDE, scale=1.0))
+        for value in (0.5, 1.0)
+    )
+    assert weak[0, 0, 1] > strong[0, 0, 1]

@@ -29,19 +29,29 @@ def test_filters_are_cut_padded_and_copied_as_far_as_both_layers_have_them() -> 
             Conv(name="two", channels=2, kernel=3, padding=SAME),
         )
     )
-    before = {name: tensor.clone() for name, tensor in own.layers.state_dict().items()}
     arrays = source.layers.state_dict()
     arrays["one.bias"].copy_(torch.tensor([0.5, -0.5]))
+    arrays["one.weight"][1] *= 10
     transfer_filters(own, arrays, common_layers(own.spec, source.spec))
     now = own.layers.state_dict()
     assert torch.equal(now["one.weight"][:2], arrays["one.weight"][:, :, 1:4, 1:4])
-    assert torch.equal(now["one.weight"][2:], now["one.weight"][:2].flip(3))
-    assert now["one.bias"].tolist() == [0.5, -0.5, 0.5, -0.5]
+    torch.testing.assert_close(now["one.weight"][2:], 0.1 * now["one.weight"][[1, 0]].flip(3))
+    torch.testing.assert_close(now["one.bias"], torch.tensor([0.5, -0.5, -0.05, 0.05]))
     assert torch.equal(now["two.weight"][:, :2, 1, 1], arrays["two.weight"][:2, :, 0, 0])
     edge = now["two.weight"][:, :2].clone()
     edge[..., 1, 1] = 0
     assert not edge.any()
-    assert torch.equal(now["two.weight"][:, 2:], before["two.weight"][:, 2:])
+    assert not now["two.weight"][:, 2:].any()
+
+
+def test_copied_filters_compute_the_same_and_further_ones_stay_random() -> None:
+    source = build(spec(Conv(name="one", channels=2, kernel=3), Conv(name="two", channels=3, kernel=3)))
+    own = build(spec(Conv(name="one", channels=5, kernel=3), Conv(name="two", channels=4, kernel=3)))
+    before = own.layers.state_dict()["two.weight"][3].clone()
+    transfer_filters(own, source.layers.state_dict(), common_layers(own.spec, source.spec))
+    images = torch.randn(2, 3, 16, 16)
+    torch.testing.assert_close(own(images)[:, :3], source(images))
+    assert torch.equal(own.layers.state_dict()["two.weight"][3], before)
 
 
 def test_a_network_of_the_same_form_computes_the_same() -> None:

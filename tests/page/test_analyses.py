@@ -35,6 +35,7 @@ def test_a_classification_has_the_names_of_the_command_line(
     assert answer.json == {
         "model": "tiny",
         "version": 1,
+        "precision": "float32",
         "classes": [
             {
                 "index": each.index,

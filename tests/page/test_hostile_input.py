@@ -76,7 +76,7 @@ def test_the_response_to_an_oversized_request_arrives(
     monkeypatch.setenv("ZFSCOPE_MAX_IMAGE_BYTES", "1000")
     with running_page(local) as page:
         answer = page.upload("v1/photos", ("photo", bytes(6 * _MIB)))
-        assert_error(answer, 413, "TOO_LARGE", "allowed: at most 4,195,304")
+        assert_error(answer, 413, "TOO_LARGE", "allowed: at most 4,195,304 (its max_image_bytes, and 4")
         assert page.get("v1/session").json["max_photo_bytes"] == 1000
         wait_until(lambda: is_idle(page), "the reserved bytes are released")
 

@@ -61,6 +61,20 @@ def test_maxima_equal_those_of_the_whole_outputs(
         assert_close(maxima.sums, flat.sum(2))
 
 
+def test_of_equal_maxima_the_first_in_row_major_order_counts(
+    kind: str, make_model: MakeModel, tmp_path: Path
+) -> None:
+    model = make_model(SPEC)
+    images = np.zeros((1, 3, 16, 16), np.float32)
+    images[0, :, 6, 9], images[0, :, 9, 6] = 1, 1
+    with torch.no_grad():
+        model.network.filters["conv1"].weight.fill_(1)
+    maxima = create_runtime(kind, model, cache=tmp_path).map_maxima(images, ["conv1"])["conv1"]
+    flat = trace(model.network, torch.from_numpy(images)).outputs["conv1"].flatten(2).numpy()
+    assert (np.isclose(flat, flat.max(2, keepdims=True)).sum(2) > 1).all()
+    np.testing.assert_array_equal(maxima.indices, flat.argmax(2))
+
+
 def test_a_convolution_is_read_before_its_relu(
     kind: str, make_model: MakeModel, make_images: MakeImages, tmp_path: Path
 ) -> None:

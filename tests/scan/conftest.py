@@ -13,10 +13,9 @@ from zfscope.images.limits import DecodeLimits
 from zfscope.images.preprocess import Preprocessing
 from zfscope.networks import NetworkSpec, build
 from zfscope.networks.layers import Conv, Flatten, Linear, LocalResponseNorm, MaxPool, ReLU
+from zfscope.parallel import Batch, Work
 from zfscope.runtimes import create_runtime
 from zfscope.scan import Index, build_index, open_data, plan_scan
-from zfscope.scan.batches import ScanBatch
-from zfscope.scan.engine import ScanFunction
 from zfscope.scan.partial import PartialResult
 from zfscope.store import Label, Manifest, Model, ModelStore, Provenance, write_model
 
@@ -90,7 +89,7 @@ def write_photos(root: Path) -> Path:
     return root
 
 
-def must_not_run(work: ScanFunction, batches: Iterable[ScanBatch]) -> Iterator[PartialResult]:
+def must_not_run(work: Work[PartialResult], batches: Iterable[Batch]) -> Iterator[PartialResult]:
     """An engine that fails."""
     raise AssertionError("the engine must not run")
 

@@ -20,9 +20,8 @@ from zfscope.errors import InputError, NotFound
 from zfscope.images.decode import decode
 from zfscope.images.limits import DecodeLimits
 from zfscope.images.preprocess import Prepared, prepare
+from zfscope.parallel import Batch, Work
 from zfscope.scan import Index, open_data
-from zfscope.scan.batches import ScanBatch
-from zfscope.scan.engine import ScanFunction
 from zfscope.scan.partial import EDGES, PartialResult
 from zfscope.scan.reload import photo_source, reload_photo
 from zfscope.store import Model
@@ -133,17 +132,15 @@ def test_copies_of_a_photo_are_ranked_by_number(make: Make, photos: Path) -> Non
         assert len({record.value for record in records[first : first + 3]}) == 1
 
 
-def in_reverse(work: ScanFunction, batches: Iterable[ScanBatch]) -> Iterator[PartialResult]:
+def in_reverse(work: Work[PartialResult], batches: Iterable[Batch]) -> Iterator[PartialResult]:
     for batch in reversed(list(batches)):
         yield work(batch)
 
 
-def merged_in_random_order(work: ScanFunction, batches: Iterable[ScanBatch]) -> Iterator[PartialResult]:
-    from zfscope.scan.partial import merge
-
+def merged_in_random_order(work: Work[PartialResult], batches: Iterable[Batch]) -> Iterator[PartialResult]:
     merged, *parts = [work(batch) for batch in batches]
     for part in random.Random(0).sample(parts, len(parts)):
-        merged = merge(part, merged)
+        merged = part.merge(merged)
     yield merged
 
 
@@ -162,6 +159,7 @@ def test_the_number_of_cpus_does_not_change_the_files(
 ) -> None:
     make(photos)
     monkeypatch.setattr(os, "process_cpu_count", lambda: cpus, raising=False)
+    monkeypatch.setattr("zfscope.processors.cpu_quota", lambda: None)
     make(photos, name="other")
     assert contents(tmp_path / "out" / "it") == contents(tmp_path / "out" / "other")
 
@@ -230,7 +228,7 @@ def test_photos_changed_since_indexing_are_counted_and_named(
 
 
 def test_two_processes_cannot_build_the_same_index(make: Make, photos: Path) -> None:
-    def meanwhile(work: ScanFunction, batches: Iterable[ScanBatch]) -> Iterator[PartialResult]:
+    def meanwhile(work: Work[PartialResult], batches: Iterable[Batch]) -> Iterator[PartialResult]:
         with pytest.raises(InputError, match=r"another process is already building '.*/out/it'"):
             make(photos, engine=must_not_run)
         for batch in batches:

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
+from zfscope.parallel import UnusedPhoto
 from zfscope.runtimes import MapMaxima
-from zfscope.scan.partial import BINS, EDGES, RECORD, PartialResult, UnusedPhoto, layer_result, merge
+from zfscope.scan.partial import BINS, EDGES, RECORD, PartialResult, layer_result
 
 Floats = NDArray[np.float32]
 # Number of photos per batch in these tests.
@@ -43,7 +44,7 @@ def in_groups(parts: Sequence[PartialResult], data: st.DataObject) -> PartialRes
     pending = list(parts)
     while len(pending) > 1:
         position = data.draw(st.integers(0, len(pending) - 2))
-        pending[position : position + 2] = [merge(pending[position], pending[position + 1])]
+        pending[position : position + 2] = [pending[position].merge(pending[position + 1])]
     return pending[0]
 
 
@@ -68,7 +69,7 @@ def test_any_split_order_and_grouping_gives_the_same_result(
         assert part.records["value"][number].tolist() == column[expected].tolist()
         assert [digest[0] for digest in part.records["digest"][number].tolist()] == expected
     in_order = [part_of(values, batch, top=top) for batch in sorted(batches)]
-    assert content(result) == content(reduce(merge, in_order))
+    assert content(result) == content(reduce(PartialResult.merge, in_order))
     assert result.photos == len(values)
     assert [photo for photo, _ in result.skipped] == [1000 + batch for batch in sorted(batches)]
 
@@ -78,7 +79,9 @@ def test_ranking_by_sum_keeps_the_largest_activation(values: Floats, data: st.Da
     sums = data.draw(hnp.arrays(np.float32, values.shape, elements=st.sampled_from([-2.0, 0.0, 7.0])))
     batches = range(-(-len(values) // SIZE))
     records = (
-        reduce(merge, [part_of(values, batch, top=3, sums=sums) for batch in batches]).layers["layer"].records
+        reduce(PartialResult.merge, [part_of(values, batch, top=3, sums=sums) for batch in batches])
+        .layers["layer"]
+        .records
     )
     for number, column in enumerate(sums.T):
         expected = sorted(range(len(column)), key=lambda photo: (-column[photo], photo))[:3]
@@ -89,14 +92,14 @@ def test_ranking_by_sum_keeps_the_largest_activation(values: Floats, data: st.Da
 
 def test_merging_with_an_empty_result_changes_nothing() -> None:
     part = part_of(np.ones((3, 2), np.float32), 0, top=2)
-    assert content(merge(PartialResult(2), part)) == content(merge(part, PartialResult(2))) == content(part)
+    assert content(PartialResult(2).merge(part)) == content(part.merge(PartialResult(2))) == content(part)
 
 
 def test_a_batch_cannot_be_merged_twice() -> None:
     part = part_of(np.ones((8, 2), np.float32), 0, top=2)
-    both = merge(part, part_of(np.ones((8, 2), np.float32), 1, top=2))
+    both = part.merge(part_of(np.ones((8, 2), np.float32), 1, top=2))
     with pytest.raises(ValueError, match="include the same batch"):
-        merge(both, part)
+        both.merge(part)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """Ray actors produce the same index as threads, even if some of them are killed."""
 
-import logging
 import os
 import shutil
 import signal
@@ -11,19 +10,18 @@ from pathlib import Path
 
 import pytest
 import ray
-import ray._private.node
 
 from tests.scan.conftest import LAYERS, SPEC
 from tests.support.imported_networks import add_model, squeeze_and_excitation
+from tests.support.ray_cluster import small_cluster
 from zfscope.datasets import Photo
 from zfscope.errors import InputError, RuntimeUnavailable
+from zfscope.parallel import Batch, Work, create_engine, ray_engine
+from zfscope.parallel.ray_actor import installed_versions
+from zfscope.parallel.ray_engine import AHEAD, RayEngine
 from zfscope.runtimes import create_runtime
-from zfscope.scan import Index, build, build_index, create_engine, open_data, plan_scan, ray_engine
-from zfscope.scan.batches import ScanBatch
-from zfscope.scan.engine import ScanFunction
+from zfscope.scan import Index, build, build_index, open_data, plan_scan
 from zfscope.scan.partial import PartialResult
-from zfscope.scan.ray_actor import installed_versions
-from zfscope.scan.ray_engine import AHEAD, RayEngine
 from zfscope.store import Model
 
 CPUS = 2
@@ -31,37 +29,10 @@ CPUS = 2
 Contents = Callable[[Path], Mapping[str, bytes]]
 
 
-class PatientTime:
-    """A slow clock for Ray's start, whose timeout of 30 s is too short on a busy machine."""
-
-    sleep = staticmethod(time.sleep)
-    time = staticmethod(time.time)
-
-    @staticmethod
-    def monotonic() -> float:
-        """Return a clock that runs at a sixth of the speed."""
-        return time.monotonic() / 6
-
-
 @pytest.fixture(scope="module", autouse=True)
 def _cluster() -> Iterator[None]:
-    """A Ray cluster of two CPUs, which this process has joined."""
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        environment.setenv(
-            "RAY_worker_niceness", "0"
-        )  # otherwise, actors get too little CPU time on a busy machine
-        environment.setattr(ray._private.node, "time", PatientTime)
-        ray.init(
-            "local",
-            num_cpus=CPUS,
-            include_dashboard=False,
-            object_store_memory=80 << 20,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
+    with small_cluster(CPUS):
         yield
-        ray.shutdown()
 
 
 @pytest.fixture
@@ -86,11 +57,11 @@ def many_photos(photos: Path, tmp_path: Path) -> Path:
     return tmp_path / "many"
 
 
-def batches(count: int) -> list[ScanBatch]:
-    return [ScanBatch(number, (Photo(number, f"{number}.png", Path("/"), 0, 1),)) for number in range(count)]
+def batches(count: int) -> list[Batch]:
+    return [Batch(number, (Photo(number, f"{number}.png", Path("/"), 0, 1),)) for number in range(count)]
 
 
-def result_of(batch: ScanBatch) -> PartialResult:
+def result_of(batch: Batch) -> PartialResult:
     return PartialResult(top=1, batches=1 << batch.number)
 
 
@@ -101,10 +72,10 @@ class NotingScan:
     Once the file `wait` exists there, it waits until a replacement process has started.
     """
 
-    work: ScanFunction
+    work: Work[PartialResult]
     folder: Path
 
-    def __call__(self, batch: ScanBatch) -> PartialResult:
+    def __call__(self, batch: Batch) -> PartialResult:
         (self.folder / str(os.getpid())).touch()
         time.sleep(0.2)
         while (self.folder / "wait").exists() and len(self.processes()) <= CPUS:
@@ -121,7 +92,7 @@ def test_killing_an_actor_does_not_change_the_index(
     notes = tmp_path / "noted"
     notes.mkdir()
 
-    def engine(work: ScanFunction, batches: Iterable[ScanBatch]) -> Iterator[PartialResult]:
+    def engine(work: Work[PartialResult], batches: Iterable[Batch]) -> Iterator[PartialResult]:
         slow = NotingScan(work, notes)
         for number, part in enumerate(RayEngine()(slow, batches)):
             if number == 1:
@@ -153,7 +124,7 @@ def test_a_scan_started_by_actors_is_resumed_by_threads(
     (many_photos / "1" / "c" / "00.webp").unlink()  # listed, but missing when it is read
     monkeypatch.setattr(build, "SAVE_EVERY_S", 0)
 
-    def interrupted(work: ScanFunction, batches: Iterable[ScanBatch]) -> Iterator[PartialResult]:
+    def interrupted(work: Work[PartialResult], batches: Iterable[Batch]) -> Iterator[PartialResult]:
         for number, part in enumerate(RayEngine()(work, batches)):
             if number == 3:
                 raise KeyboardInterrupt
@@ -176,13 +147,13 @@ def test_a_scan_started_by_actors_is_resumed_by_threads(
 def test_only_a_few_batches_are_taken_ahead_and_errors_are_raised() -> None:
     taken = 0
 
-    def endless() -> Iterator[ScanBatch]:
+    def endless() -> Iterator[Batch]:
         nonlocal taken
         for batch in batches(1000):
             taken += 1
             yield batch
 
-    def work(batch: ScanBatch) -> PartialResult:
+    def work(batch: Batch) -> PartialResult:
         if batch.number == 30:
             raise InputError("no power", field="data")
         return result_of(batch)
@@ -223,7 +194,7 @@ def test_a_batch_that_kills_actors_stops_the_scan(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(ray_engine, "DEATHS", 2)
     arrived = tmp_path / "arrived"
 
-    def work(batch: ScanBatch) -> PartialResult:
+    def work(batch: Batch) -> PartialResult:
         if batch.number == 2:
             while not arrived.exists():  # earlier results may not have arrived yet
                 time.sleep(0.01)
@@ -236,7 +207,7 @@ def test_a_batch_that_kills_actors_stops_the_scan(monkeypatch: pytest.MonkeyPatc
                 arrived.touch()
 
     with pytest.raises(
-        RuntimeUnavailable, match=r"^the scan stopped after 2 Ray actors died on the photos from '2\.png' on"
+        RuntimeUnavailable, match=r"^stopped after 2 Ray actors died on the photos from '2\.png' on"
     ):
         scan()
 

@@ -7,9 +7,8 @@ import pytest
 
 from tests.scan.conftest import must_not_run
 from zfscope.errors import InputError
+from zfscope.parallel import Batch, Work
 from zfscope.scan import Index
-from zfscope.scan.batches import ScanBatch
-from zfscope.scan.engine import ScanFunction
 from zfscope.scan.partial import PartialResult
 
 pytestmark = pytest.mark.usefixtures("_always_saved")
@@ -18,7 +17,7 @@ Make = Callable[..., Index]
 Contents = Callable[[Path], Mapping[str, bytes]]
 
 
-def interrupted(work: ScanFunction, batches: Iterable[ScanBatch]) -> Iterator[PartialResult]:
+def interrupted(work: Work[PartialResult], batches: Iterable[Batch]) -> Iterator[PartialResult]:
     yield work(next(iter(batches)))
     raise KeyboardInterrupt
 

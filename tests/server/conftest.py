@@ -4,8 +4,6 @@ import asyncio
 import io
 import logging
 import os
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
@@ -21,6 +19,7 @@ import structlog
 import torch
 from PIL import Image
 
+from tests.support.forked import ForkedProcess, fork_python
 from tests.support.service_process import ConnectedService
 from tests.support.signals import signal_setup
 from zfscope.client import Client
@@ -235,36 +234,27 @@ def json_log() -> Iterator[None]:
 
 
 @pytest.fixture
-def start(settings: Settings) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+def start(settings: Settings) -> Iterator[Callable[..., ForkedProcess]]:
     """Start services in separate processes, configured by the environment. before: code to run first."""
-    started: list[subprocess.Popen[str]] = []
+    started: list[ForkedProcess] = []
     names = ("listen", "store", "default_model", "cache", "threads", "lame_duck_s", "grace_s")
     setup = {f"ZFSCOPE_{name.upper()}": str(getattr(settings, name)) for name in names}
 
-    def start(*, before: str = "", **changes: object) -> subprocess.Popen[str]:
+    def start(*, before: str = "", **changes: object) -> ForkedProcess:
         changed = {f"ZFSCOPE_{name.upper()}": str(value) for name, value in changes.items()}
-        process = subprocess.Popen(
-            [sys.executable, "-c", signal_setup() + before + SERVE],
-            env={**os.environ, **setup, **changed},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        started.append(process)
-        return process
+        environment = {**os.environ, **setup, **changed}
+        started.append(fork_python(signal_setup() + before + SERVE, environment=environment))
+        return started[-1]
 
     yield start
     for process in started:
-        process.kill()
-        process.communicate()
+        process.close()
 
 
 @pytest.fixture
-def connected_service(start: Callable[..., subprocess.Popen[str]]) -> Iterator[ConnectedService]:
+def connected_service(start: Callable[..., ForkedProcess]) -> Iterator[ConnectedService]:
     """A running service in a separate process, with a plaintext channel to it."""
     process = start(listen="127.0.0.1:0")
-    assert process.stdout is not None
-    assert process.stderr is not None
     # Otherwise the log fills the pipe and blocks the process.
     threading.Thread(target=process.stderr.read, daemon=True).start()
     address = process.stdout.readline().split()[-1]

@@ -18,7 +18,7 @@ class RecordingRuntime:
     first pixel. passes: the images of each pass so far. layers: layers of each pass; None for class scores.
     """
 
-    name = "recording"
+    name, precision = "recording", "float32"
 
     def __init__(
         self, *, blocking: bool = True, error_for: Callable[[list[int]], Exception | None] | None = None

@@ -2,7 +2,6 @@
 
 import re
 import struct
-import subprocess
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +10,7 @@ import grpc
 import numpy as np
 import pytest
 
+from tests.support.forked import ForkedProcess
 from tests.support.service_process import memory_kib
 from zfscope.client import Client
 from zfscope.images.limits import DecodeLimits
@@ -139,7 +139,7 @@ def test_a_file_over_the_size_limit_is_rejected(channel: grpc.Channel) -> None:
     )
 
 
-def peak_mib(process: "subprocess.Popen[str]") -> int:
+def peak_mib(process: ForkedProcess) -> int:
     """Return the peak resident memory of a process in MiB."""
     return memory_kib(process, "VmHWM") // 1024
 

@@ -58,6 +58,17 @@ CALLS: Mapping[str, Callable[[bytes], tuple[tuple[Any, ...], dict[str, Any]]]] =
         ([photo, photo], {"nose": [Box(20, 20, 30, 30), Box(22, 20, 32, 31)]}),
         {**TINY, "layers": ["conv1"], "random": 2, "tensors": True},
     ),
+    "measure_faithfulness": lambda photo: (
+        ([photo],),
+        {
+            **TINY,
+            "method_parameters": {"window": 16, "stride": 16},
+            "step": 0.2,
+            "random": 2,
+            "boxes": [Box(10, 10, 30, 30)],
+            "tensors": True,
+        },
+    ),
     "compare_architectures": lambda photo: ((["tiny:1", "tiny:2"], [photo]), {"tensors": True}),
     "top_k": lambda _: (
         (),
@@ -81,6 +92,7 @@ ANALYSES = (
     "activations",
     "occlude",
     "measure_invariance",
+    "measure_faithfulness",
     "correspond",
     "compare_architectures",
     "top_k",

@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 
 from tests.support.mutations import mutated
 from tests.support.service_process import ConnectedService, memory_kib
+from zfscope.client.arrays import attribution_to_wire
 from zfscope.server.protos import SERVICES, descriptor_pool
 
 MESSAGES = int(os.environ.get("ZFSCOPE_FUZZ", "400"))
@@ -47,6 +48,7 @@ def seeds(photo: bytes) -> Mapping[str, list[Fields]]:
     stated = {"tensor": levels, "tensorScale": "TENSOR_SCALE_PIXELS_255"}
     box = {"x0": 20, "y0": 15, "x1": 36, "y1": 30}
     crops = np.zeros((1, 3, 32, 32), np.float32)
+    npy = attribution_to_wire(np.eye(32))
     infer = {"name": "input", "datatype": "FP32", "shape": list(crops.shape)}
     return {
         "GetModel": [{"model": "tiny", "version": 1}],
@@ -65,6 +67,10 @@ def seeds(photo: bytes) -> Mapping[str, list[Fields]]:
         ],
         "MeasureInvariance": [
             {"images": [image], "layers": ["relu1", "relu5"], "transformations": ["TRANSFORMATION_ROTATION"]}
+        ],
+        "MeasureFaithfulness": [
+            {"images": [image], "methodParameters": {"window": 16}, "step": 0.5, "labels": ["ant"]},
+            {"images": [image], "attribution": npy, "boxes": [box], "removal": "REMOVAL_GREY", "random": 1},
         ],
         "Correspond": [
             {"images": [image, image], "layers": ["relu1"], "parts": [{"name": "eye", "boxes": [box, box]}]}

@@ -9,6 +9,7 @@ from pydantic import SecretStr
 
 from zfscope.client import Access, Client
 from zfscope.errors import InputError, NotReady
+from zfscope.server.credentials import ServiceCredentials
 from zfscope.server.listen import bind
 from zfscope.server.settings import Settings
 
@@ -29,8 +30,10 @@ def start_tls_service(settings: Settings, pems: Any, make_service: Callable[...,
 
 async def listen(settings: Settings, *, tokens: bool = False) -> str:
     server = grpc.aio.server()
+    if tokens:
+        settings = settings.model_copy(update={"token": SecretStr(TOKEN)})
     try:
-        return bind(server, settings, tokens=tokens)
+        return bind(server, settings, ServiceCredentials(settings))
     finally:
         await server.stop(None)
 

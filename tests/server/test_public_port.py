@@ -15,6 +15,7 @@ READ_ONLY_METHODS = {
         "Project",
         "Activations",
         "Occlude",
+        "MeasureFaithfulness",
         "MeasureInvariance",
         "Correspond",
         "CompareArchitectures",
@@ -30,6 +31,8 @@ READ_ONLY_METHODS = {
         "ModelMetadata",
         "ModelConfig",
         "ModelInfer",
+        "ModelStatistics",
+        "RepositoryIndex",
     },
 }
 

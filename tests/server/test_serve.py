@@ -2,24 +2,23 @@
 
 import json
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.support.forked import ForkedProcess
 from zfscope.client import Client
 
 
-def read_line(process: subprocess.Popen[str]) -> str:
-    assert process.stdout is not None
+def read_line(process: ForkedProcess) -> str:
     return process.stdout.readline().strip()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_the_service_prints_its_address_and_stops_on_a_signal(
-    start: Callable[..., subprocess.Popen[str]], number: signal.Signals, photo: bytes
+    start: Callable[..., ForkedProcess], number: signal.Signals, photo: bytes
 ) -> None:
     process = start()
     address = read_line(process).removeprefix("zfscope listens on ")
@@ -47,10 +46,18 @@ def test_the_service_prints_its_address_and_stops_on_a_signal(
     assert stopped["seconds"] > 0
 
 
-def test_a_signal_while_the_model_loads_stops_the_service(
-    start: Callable[..., subprocess.Popen[str]],
-) -> None:
-    process = start(lame_duck_s=300)  # skipped: the service was never reported as serving
+SLOW_LOAD = """
+import time
+from zfscope.server.model_cache import ModelCache
+
+load = ModelCache.get
+ModelCache.get = lambda *arguments: (time.sleep(2), load(*arguments))[1]
+"""
+
+
+def test_a_signal_while_the_model_loads_stops_the_service(start: Callable[..., ForkedProcess]) -> None:
+    # The lame-duck time is skipped: the service was never reported as serving.
+    process = start(before=SLOW_LOAD, lame_duck_s=300)
     assert read_line(process).startswith("zfscope listens on 127.0.0.1:")
 
     process.terminate()
@@ -60,7 +67,7 @@ def test_a_signal_while_the_model_loads_stops_the_service(
     assert "Traceback" not in log
 
 
-def test_a_second_signal_stops_the_service_at_once(start: Callable[..., subprocess.Popen[str]]) -> None:
+def test_a_second_signal_stops_the_service_at_once(start: Callable[..., ForkedProcess]) -> None:
     process = start(lame_duck_s=300)
     address = read_line(process).removeprefix("zfscope listens on ")
     assert read_line(process).startswith("zfscope serves")
@@ -75,7 +82,7 @@ def test_a_second_signal_stops_the_service_at_once(start: Callable[..., subproce
 
 
 def test_the_service_exits_with_the_error_of_a_damaged_model(
-    start: Callable[..., subprocess.Popen[str]], tmp_path: Path, write_tiny: Callable[..., None]
+    start: Callable[..., ForkedProcess], tmp_path: Path, write_tiny: Callable[..., None]
 ) -> None:
     write_tiny(tmp_path, "tiny", 1)
     (tmp_path / "tiny" / "1" / "weights.safetensors").write_bytes(b"")
@@ -105,7 +112,7 @@ events._UnixSelectorEventLoop.remove_signal_handler = fail
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_service_starts_and_stops_without_linux_features(
-    start: Callable[..., subprocess.Popen[str]], number: signal.Signals, photo: bytes
+    start: Callable[..., ForkedProcess], number: signal.Signals, photo: bytes
 ) -> None:
     process = start(before=WITHOUT_LINUX_FEATURES)
     address = read_line(process).removeprefix("zfscope listens on ")

@@ -3,12 +3,12 @@
 import json
 import re
 import signal
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.support.forked import ForkedProcess
 from zfscope.client import Access
 from zfscope.server.settings import Settings, unknown_variables
 
@@ -65,10 +65,9 @@ def test_variables_of_service_client_and_repository_files_are_known(
 
 
 def test_the_service_logs_an_unknown_variable_once(
-    start: Callable[..., subprocess.Popen[str]],
+    start: Callable[..., ForkedProcess],
 ) -> None:
     process = start(max_image_byte=1000)
-    assert process.stdout is not None
     first = process.stdout.readline()
     process.send_signal(signal.SIGINT)
     _, log = process.communicate(timeout=120)

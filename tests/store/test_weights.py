@@ -1,5 +1,6 @@
 """Weights of a model: arrays until the network is first used, which is built once."""
 
+import pickle
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -77,3 +78,13 @@ def test_weights_can_be_moved_to_a_device_before_and_after_the_network_is_built(
 
 def test_the_spec_of_a_model_is_that_of_its_network(model: Model) -> None:
     assert model.spec == model.manifest.network == model.network.spec
+
+
+@pytest.mark.parametrize("built", [False, True])
+def test_a_model_sent_to_another_process_computes_the_same(model: Model, built: bool) -> None:
+    images = torch.ones(1, *model.network.shapes["input"]) if built else None
+    sent = pickle.loads(pickle.dumps(model))
+    assert sent.weights_sha256 == model.weights_sha256
+    images = torch.ones(1, *sent.network.shapes["input"]) if images is None else images
+    assert torch.equal(sent.network(images), model.network(images))
+    assert sent.weights.network is sent.network

@@ -1,7 +1,7 @@
 """An analyzer that runs until it is released, and records its start and its end in files."""
 
 import os
-import time
+import threading
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -34,11 +34,12 @@ class HeldAnalyzer:
 
     def analyze(self, context: Context, params: HeldAnalyzerParams) -> Analysis:
         """Wait until released or cancelled."""
+        pause = threading.Event()  # libfaketime breaks time.sleep
         _append_pid(params.folder / "begun")
         try:
             while not (params.folder / "released").exists():
                 context.check_cancelled()
-                time.sleep(0.01)
+                pause.wait(0.01)
         except Cancelled:
             _append_pid(params.folder / "cancelled")
             raise

@@ -23,14 +23,8 @@ def by_name(resources: list[Resource]) -> dict[str, Resource]:
 
 
 def own_variables(container: Resource) -> dict[str, str]:
-    """Return the variables that a manifest sets; a reference to a limit is its value."""
-    limits = container["resources"]["limits"]
-    return {
-        each["name"]: each["value"]
-        if "value" in each
-        else limits[each["valueFrom"]["resourceFieldRef"]["resource"].removeprefix("limits.")]
-        for each in container.get("env", ())
-    }
+    """Return the variables that a manifest sets."""
+    return {each["name"]: each["value"] for each in container.get("env", ())}
 
 
 def image_variables(container: Resource) -> dict[str, str]:

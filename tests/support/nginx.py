@@ -2,14 +2,12 @@
 
 import os
 import signal
-import socket
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.support.listening_process import ListeningProcess
 from tests.support.ports import free_ports
 from tests.support.programs import require_program
-from tests.support.service_process import wait_until
 
 _CONFIG = """
 daemon off;
@@ -55,32 +53,20 @@ class Nginx:
             "http": http(self.address) if http else _SERVER.format(**parts),
         }
         self._config.write_text(_CONFIG.format(**names))
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: ListeningProcess | None = None
 
     def start(self) -> None:
         """Start nginx and wait until it listens."""
         nginx = require_program("nginx", package="nginx-light")
-        command = [nginx, "-e", "stderr", "-c", str(self._config)]
-        self._process = subprocess.Popen(command, start_new_session=True)
-        host, port = self.address.split(":")
-
-        def listens() -> bool:
-            try:
-                socket.create_connection((host, int(port))).close()
-            except ConnectionRefusedError:
-                return False
-            return True
-
-        wait_until(listens, "nginx listens")
+        self._process = ListeningProcess([nginx, "-e", "stderr", "-c", str(self._config)], self.address)
 
     def reload(self) -> None:
         """Restart the workers gracefully: new ones accept calls while the old ones complete theirs."""
         assert self._process is not None
-        self._process.send_signal(signal.SIGHUP)
+        self._process.send(signal.SIGHUP)
 
     def close(self) -> None:
         """Kill nginx and its workers."""
         if self._process is not None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
+            self._process.close()
             self._process = None

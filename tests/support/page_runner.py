@@ -12,12 +12,14 @@ import shlex
 import signal
 import subprocess
 import sysconfig
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from typer.testing import CliRunner
 
+from tests.support.forked import ForkedProcess, fork_python
 from tests.support.pages import ROOT, Block, Command, commands_of, matches
 from zfscope.cli.app import app
 
@@ -37,23 +39,23 @@ class Services:
     def __init__(self, store: Path, cache: Path) -> None:
         self._options = ["--listen", "127.0.0.1:0", "--store", store]
         self._cache = cache
-        self._started: dict[str, tuple[str, subprocess.Popen[str]]] = {}
+        self._started: dict[str, tuple[str, ForkedProcess]] = {}
 
     def start(self, line: str) -> str:
         """Start the service of a command unless it is running; return what it printed."""
         if line not in self._started:
             *settings, options = _split_command(line)
-            service = subprocess.Popen(
-                [SCRIPTS / "zfscope", *options.split(), *self._options],
-                env={
+            service = fork_python(
+                "from zfscope.cli import main; main()",
+                *map(str, [*options.split(), *self._options]),
+                environment={
                     **os.environ,
                     "ZFSCOPE_CACHE": str(self._cache),
                     **dict(setting.split("=", 1) for setting in settings),
                 },
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                text=True,
             )
+            # Otherwise the log fills the pipe and blocks the service.
+            threading.Thread(target=service.stderr.read, daemon=True).start()
             self._started[line] = (_read_start(service), service)
         return self._started[line][0]
 
@@ -62,7 +64,8 @@ class Services:
         for _, service in self._started.values():
             service.send_signal(signal.SIGINT)
         for _, service in self._started.values():
-            service.communicate(timeout=60)
+            service.wait(timeout=60)
+            service.close()
 
 
 def _split_command(line: str) -> list[str]:
@@ -71,9 +74,8 @@ def _split_command(line: str) -> list[str]:
     return [*settings.split(), options]
 
 
-def _read_start(service: "subprocess.Popen[str]") -> str:
+def _read_start(service: ForkedProcess) -> str:
     """Read what a service prints until it is ready."""
-    assert service.stdout is not None
     printed = [service.stdout.readline()]
     while printed[-1] and not printed[-1].startswith(("zfscope serves", "zfscope page")):
         printed.append(service.stdout.readline())

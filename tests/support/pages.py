@@ -11,7 +11,8 @@ from markdown_it.token import Token
 
 ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "examples" / "zfscope-gradcam" / "README.md"
-PAGES = (ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").rglob("*.md")), GUIDE)
+CAPTUM = ROOT / "examples" / "zfscope-captum" / "README.md"
+PAGES = (ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").rglob("*.md")), GUIDE, CAPTUM)
 NOTEBOOKS = tuple(sorted((ROOT / "docs").rglob("*.ipynb")))
 
 _MARKER = re.compile(r"<!--\s*(not run|file|excerpt of|output)(?::\s*(.+?))?\s*-->", re.DOTALL)

@@ -23,27 +23,40 @@ _ACK = 1
 class NodeClient:
     """The gRPC client of Node.js in the version of package-lock.json, which npm fetches once per machine."""
 
-    def __init__(self) -> None:
-        """Fetch the client. Requires Node.js and npm; skips the test if npm's registry cannot be reached."""
+    def __init__(self, source: Path = _SOURCE) -> None:
+        """Fetch the packages of a folder. Requires Node.js and npm; skips the test without npm's registry."""
+        self._source = source
         self._node = require_program("node", package="nodejs")
         npm = require_program("npm", package="npm")
-        lock = (_SOURCE / "package-lock.json").read_bytes()
+        lock = (source / "package-lock.json").read_bytes()
         name = f"zfscope-node-{os.getuid()}-{hashlib.sha256(lock).hexdigest()[:12]}"
         self._folder = Path(tempfile.gettempdir()) / name
         if not self._folder.exists():
             self._install(npm)
-        shutil.copy(_SOURCE / "call.js", self._folder)
+        for program in source.glob("*.js"):
+            shutil.copy(program, self._folder)
 
     def run(self, folder: Path, program: str, *arguments: str) -> str:
         """Run a program of a folder with the packages of the client; return what it prints."""
-        packages = folder / "node_modules"
-        if not packages.exists():
-            packages.symlink_to(self._folder / "node_modules")
-        result = subprocess.run(
-            [self._node, program, *arguments], cwd=folder, capture_output=True, text=True, timeout=60
-        )
+        result = self.run_unchecked(folder, program, *arguments)
         assert result.returncode == 0, result.stderr
         return result.stdout
+
+    def run_unchecked(
+        self, folder: Path, program: str, *arguments: str
+    ) -> "subprocess.CompletedProcess[str]":
+        """Run a program as `run` does; return its exit code and output."""
+        self._link_packages(folder)
+        command = [self._node, program, *arguments]
+        return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)
+
+    def start_program(self, folder: Path, program: str, *arguments: str) -> "subprocess.Popen[str]":
+        """Start a program of a folder with the packages of the client."""
+        self._link_packages(folder)
+        pipe = subprocess.PIPE
+        return subprocess.Popen(
+            [self._node, program, *arguments], cwd=folder, stdin=pipe, stdout=pipe, stderr=pipe, text=True
+        )
 
     def start(
         self, address: str, method: str, request: Path, options: Mapping[str, object]
@@ -54,10 +67,15 @@ class NodeClient:
             [self._node, "call.js", *arguments], cwd=self._folder, stdout=subprocess.PIPE, text=True
         )
 
+    def _link_packages(self, folder: Path) -> None:
+        packages = folder / "node_modules"
+        if not packages.exists():
+            packages.symlink_to(self._folder / "node_modules")
+
     def _install(self, npm: str) -> None:
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch) / "node"
-            shutil.copytree(_SOURCE, folder)
+            shutil.copytree(self._source, folder, ignore=shutil.ignore_patterns("node_modules"))
             command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
             result = subprocess.run(command, cwd=folder, capture_output=True, text=True)
             if result.returncode:

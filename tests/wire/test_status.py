@@ -185,3 +185,33 @@ def test_a_status_of_another_domain_becomes_a_general_error() -> None:
     status.details[0].Pack(info)
 
     assert type(error_of(failed(status))) is errors.ZfscopeError
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (grpc.StatusCode.DEADLINE_EXCEEDED, "Stream removed (Deadline Exceeded)"),  # expired while it arrived
+        (grpc.StatusCode.UNKNOWN, "Stream removed"),
+        (grpc.StatusCode.DEADLINE_EXCEEDED, ""),  # a proxy without messages
+    ],
+)
+def test_the_status_of_the_service_counts_if_that_of_the_call_differs(
+    code: grpc.StatusCode, message: str
+) -> None:
+    sent = status_of(errors.TooLate("the call exceeded its deadline", field="occlude"), request_id="r1")
+
+    received = error_of(FailedCall(code, message, sent))
+
+    assert (type(received), received.message) == (errors.TooLate, "the call exceeded its deadline")
+    assert received.field == "occlude"
+
+
+@pytest.mark.parametrize("detail", [False, True])
+def test_a_damaged_status_is_not_that_of_the_service(detail: bool) -> None:
+    sent = status_of(errors.NotFound("nothing"), request_id="r1")
+    sent.details[0].value = b"\xff"
+    call = FailedCall(grpc.StatusCode.NOT_FOUND, "nothing", sent)
+    if not detail:
+        call.trailing_metadata = lambda: [("grpc-status-details-bin", b"\xff")]  # type: ignore[method-assign]
+
+    assert error_of(call).message == "not found: nothing"

@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from zfscope.analysis.contract import Analysis, Context, picture
-from zfscope.errors import InputError, NotFound
+from zfscope.errors import InputError
 from zfscope.results import merge_notices
 from zfscope.scan import Index, open_index
 from zfscope.store import Model
 from zfscope_analyzers.architectures.figure import draw_comparison
 from zfscope_analyzers.architectures.measure import PROJECTED_MAPS, Measurements, measure
 from zfscope_analyzers.architectures.table import comparison_table
+from zfscope_analyzers.models import load_named
 from zfscope_analyzers.params import Params
 
 # Forward passes per photo and model: one to find the largest activations and one to project from them, each
@@ -63,28 +64,13 @@ class CompareArchitectures:
         Raises NotFound for a model that is not in the store and for an index that a model lacks, InputError
         for a model that is named twice or cannot be compared.
         """
-        others = (_load_named(context, name, f"others[{index}]") for index, name in enumerate(params.others))
+        others = (load_named(context, name, f"others[{index}]") for index, name in enumerate(params.others))
         models = [context.model, *others]
         photos = [prepared.photo for prepared in context.images]
         indexes = [open_index(model, params.index) for model in models] if params.index else []
         measured = compare(models, photos)
         warnings = merge_notices(notice for model in models[1:] for notice in model.warnings)
         return replace(comparison_result(measured, indexes, pictures=context.pictures), warnings=warnings)
-
-
-def _load_named(context: Context, reference: str, field: str) -> Model:
-    name, _, version = reference.partition(":")
-    if version and not version.isdecimal():
-        raise InputError(
-            f"{field} is '{reference}'; a model is named as NAME or NAME:VERSION, such as zfnet:1",
-            field=field,
-        )
-    if context.store is None:
-        raise NotFound("no model store to load other models from", field=field)
-    try:
-        return context.store.load(name, int(version) if version else None)
-    except NotFound as error:
-        raise NotFound(str(error), field=field) from error
 
 
 def compare(models: Sequence[Model], photos: Sequence[NDArray[np.uint8]]) -> tuple[Measurements, ...]:

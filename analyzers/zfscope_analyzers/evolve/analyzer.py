@@ -1,6 +1,7 @@
 """The analyzer `evolve` and its tables."""
 
 from zfscope.analysis.contract import Analysis, Context, Table
+from zfscope.choices import coarsest
 from zfscope.records import RecordState
 from zfscope.results import Cell, merge_notices
 from zfscope.store import Model
@@ -68,6 +69,9 @@ class Evolve:
                     *deconvnet_notices(context.model.spec, timeline.layer),
                     *inspection_notices(evolution.inspections),
                 )
+            ),
+            precision=coarsest(
+                context.precision, *(snapshot.page.precision for snapshot in timeline.snapshots)
             ),
         )
 

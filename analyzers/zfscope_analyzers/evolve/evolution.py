@@ -135,25 +135,26 @@ def _correlate(
 ) -> Correlations:
     pixels = np.concatenate([photo.pixels for _, _, photo in photos])
     units = [Unit(row, record.map, record.y, record.x) for row, (_, record, _) in enumerate(photos)]
-    final = _projections(timeline.final, timeline.layer, pixels, units)
+    final = _projections(context, timeline.final, timeline.layer, pixels, units)
     result: dict[tuple[int, int], float | None] = {}
     for number, snapshot in enumerate(timeline.snapshots):
         context.check_cancelled()
-        projections = _projections(snapshot, timeline.layer, pixels, units)
+        projections = _projections(context, snapshot, timeline.layer, pixels, units)
         for (index, _, _), projection, final_projection in zip(photos, projections, final, strict=True):
             result[index, number] = pearson(projection, final_projection)
     return result
 
 
 def _projections(
-    snapshot: Snapshot, layer: str, pixels: NDArray[np.float32], units: Sequence[Unit]
+    context: Context, snapshot: Snapshot, layer: str, pixels: NDArray[np.float32], units: Sequence[Unit]
 ) -> list[NDArray[np.float32]]:
     """Project each unit from the photo of its row; the projection of an inactive unit is zero."""
     network = snapshot.model.network
     traced = trace(network, images_of(snapshot.model, pixels), until=layer)
     framing, side = unit_frame(network, layer), pixels.shape[-1]
     boxes: list[Box] = [framing.box(unit.y, unit.x).clip((side, side)) for unit in units]
-    projections = array(project(network, traced, layer, units))
+    projecting = snapshot.model.network_in(context.precision)
+    projections = array(project(projecting, traced, layer, units))
     active = [activation(traced, layer, unit) > 0 and not is_silent(traced, layer, unit) for unit in units]
     return [each[(..., *box.slices)] * on for each, box, on in zip(projections, boxes, active, strict=True)]
 

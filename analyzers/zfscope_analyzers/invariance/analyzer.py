@@ -83,6 +83,7 @@ class InvarianceAnalyzer:
             tensors={name: tensor for curve in curves for name, tensor in _tensors(curve).items()},
             pictures=(_figure(context, params, curves, photos),) if context.pictures else (),
             tables={"curves": _table(curves, params.layers), "photos": _photo_table(context.model, photos)},
+            precision=context.precision,
         )
 
 

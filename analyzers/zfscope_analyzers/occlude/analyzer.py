@@ -28,6 +28,8 @@ class Occlude:
     (N,), the most likely class; `totals` float32 (N,), the map's activations summed over space. Averaged over
     the windows or shapes that occlude a pixel: `value-maps` (targets, H, W) and `total-map` (H, W) of the
     crop, and `photo-value-maps` in photo pixels; pixels that were never occluded have the clean value.
+    `attribution` (H, W): the clean value of the first class minus its value map, 0 where nothing was
+    occluded.
     `projection` (C, H, W) of the map's strongest unit and, with the control, `control-projection`. Picture:
     `occlusion`, all panels of Fig 7.
 

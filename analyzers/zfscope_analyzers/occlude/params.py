@@ -1,10 +1,8 @@
 """Parameters of the occlusion analysis."""
 
-import base64
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import (
-    BeforeValidator,
     Field,
     NonNegativeInt,
     PositiveInt,
@@ -13,28 +11,10 @@ from pydantic import (
     field_validator,
 )
 
+from zfscope.images.fill import FILL_PATTERN
 from zfscope.networks.landmarks import default_layers
 from zfscope.networks.spec import NetworkSpec
-from zfscope_analyzers.params import MAX_VERTICES, Params, PhotoBox, PhotoPolygon, with_layer
-
-_COLOUR = "#[0-9a-fA-F]{6}"
-
-
-def _decode_base64(value: Any) -> Any:
-    """Decode a file that is base64 in JSON; line breaks are allowed."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return base64.b64decode("".join(value.split()), validate=True)
-    except ValueError as error:
-        raise ValueError(f"not valid base64: {error}") from error
-
-
-# The bytes of an image file; base64 in JSON.
-MaskFile = Annotated[
-    bytes, BeforeValidator(_decode_base64), WithJsonSchema({"type": "string", "format": "base64"})
-]
-
+from zfscope_analyzers.params import MAX_VERTICES, FileBytes, Params, PhotoBox, PhotoPolygon, with_layer
 
 # JSON has the short form: a list of [x, y].
 _Polygon = Annotated[
@@ -74,7 +54,7 @@ class OccludeParams(Params):
         description="Distance between windows in pixels of the network's input, at most `window`; unset: "
         "1/28 of the input's side, 8 of 224.",
     )
-    masks: tuple[MaskFile, ...] = Field(
+    masks: tuple[FileBytes, ...] = Field(
         default=(),
         max_length=256,
         description="Masks to occlude instead of a sliding window: image files of the photo's size; pixels "
@@ -94,7 +74,7 @@ class OccludeParams(Params):
     )
     fill: str = Field(
         default="grey",
-        pattern=rf"^(grey|mean|blur|{_COLOUR})$",
+        pattern=FILL_PATTERN,
         description="Fill of the occluded pixels: grey (128), mean (the mean colour of the network's crop of "
         "this photo), blur (that crop, blurred by a Gaussian with a standard deviation of half a window) or "
         "#rrggbb.",

@@ -77,7 +77,7 @@ def run_incremental(run: OcclusionRun, scores: OcclusionScores) -> Iterator[floa
     last = run.model.spec.scores
     for indices in batches(run.windows):
         for part in recompute(
-            run.model.network, run.traced, _changes(run, indices), {run.params.layer, last}
+            run.context.network, run.traced, _changes(run, indices), {run.params.layer, last}
         ):
             numbers = [indices[window] for window in part.windows]
             if run.params.layer in part.outputs:
@@ -97,11 +97,12 @@ def _changes(run: OcclusionRun, indices: list[int]) -> Signal:
 def _totals(run: OcclusionRun, changed: Signal) -> NDArray[np.float32]:
     """Return the map's sum over space: the clean total, minus the changed region before, plus it after."""
     whole = run.traced.outputs[run.params.layer][0, run.unit.map]
+    after = changed.values[:, run.unit.map].to(whole.dtype)
     if whole.dim() == 0:
-        return array(changed.values[:, run.unit.map])
+        return array(after)
     rows, columns = changed.size
     before = torch.stack([whole[y : y + rows, x : x + columns].sum() for y, x in changed.origins.tolist()])
-    return array(whole.sum() - before + changed.values[:, run.unit.map].sum((1, 2)))
+    return array(whole.sum() - before + after.sum((1, 2)))
 
 
 def run_full(run: OcclusionRun, scores: OcclusionScores) -> Iterator[float]:
@@ -122,9 +123,12 @@ def run_full(run: OcclusionRun, scores: OcclusionScores) -> Iterator[float]:
         yield scores.share
 
 
-def value_floor(run: OcclusionRun, target: int) -> float:
-    """Return the largest change of a class's value that rounding can cause."""
-    noise = rounding(float(np.abs(run.scores).max()))
+def value_floor(run: OcclusionRun, target: int, precision: str = "") -> float:
+    """Return the largest change of a class's value that rounding can cause.
+
+    precision: empty for that of the run.
+    """
+    noise = rounding(float(np.abs(run.scores).max()), precision or run.context.precision)
     if run.params.value == "logit":
         return noise
     # dp/ds = p (1 - p) for the class's own score s; the factor 2 allows for the other scores, and the last
@@ -139,9 +143,10 @@ def total_floor(run: OcclusionRun) -> float:
     Each term of the sum has the rounding error of the layer's largest activation. The errors are treated as
     independent: n of them add up to sqrt(n) times one.
     """
-    layer = array(run.traced.outputs[run.params.layer])[0]
+    layer, precision = array(run.traced.outputs[run.params.layer])[0], run.context.precision
     watched = np.abs(layer[run.unit.map])
-    return rounding(float(np.abs(layer).max()) * watched.size**0.5) + rounding(float(watched.sum()))
+    independent = float(np.abs(layer).max()) * watched.size**0.5
+    return rounding(independent, precision) + rounding(float(watched.sum()), precision)
 
 
 def is_lowered(run: OcclusionRun, target: int, values: NDArray[np.float64]) -> bool:
@@ -159,7 +164,8 @@ def likeliest_classes(run: OcclusionRun, logits: NDArray[np.float32]) -> NDArray
 
     Among classes whose scores differ only by rounding, that of the clean photo wins, else the first.
     """
-    near = logits >= logits.max(axis=1, keepdims=True) - rounding(float(np.abs(logits).max()))
+    noise = rounding(float(np.abs(logits).max()), run.context.precision)
+    near = logits >= logits.max(axis=1, keepdims=True) - noise
     clean = int(run.clean.argmax())
     result: NDArray[np.int64] = np.where(near[:, clean], clean, near.argmax(axis=1)).astype(np.int64)
     return result

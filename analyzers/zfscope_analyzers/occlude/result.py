@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zfscope.analysis.contract import Analysis, Picture, Table
+from zfscope.analysis.contract import ATTRIBUTION, Analysis, Picture, Table
 from zfscope.analysis.control import Similarity
+from zfscope.choices import PrecisionName
 from zfscope.images.geometry import Box
 from zfscope.results import merge_notices
 from zfscope.rounding import first_lowest
@@ -38,6 +39,7 @@ def partial_result(run: OcclusionRun, scores: OcclusionScores) -> Analysis:
             "classes": _class_table(part, values),
             "watched": _watched_table(part, part_scores, _NO_SIMILARITY),
         },
+        precision=run.context.precision,
     )
 
 
@@ -56,6 +58,7 @@ def complete_result(run: OcclusionRun, scores: OcclusionScores) -> Analysis:
         if context.pictures:
             pictures = _pictures(run, scores, tensors, watched)
     if context.tensors:
+        tensors[ATTRIBUTION] = np.float32(run.clean[run.targets[0]]) - tensors["value-maps"][0]
         tensors["photo-value-maps"] = np.stack(
             [
                 resample_to_photo(heat, run.prepared, float(run.clean[target]))
@@ -69,7 +72,7 @@ def complete_result(run: OcclusionRun, scores: OcclusionScores) -> Analysis:
     if len(run.windows) == 1:
         tables["changes"] = _change_table(run, scores)
     numbers = {"windows": float(len(run.windows))}
-    return Analysis(tensors, pictures, numbers, tables, merge_notices(notices))
+    return Analysis(tensors, pictures, numbers, tables, merge_notices(notices), context.precision)
 
 
 _NO_SIMILARITY = Similarity(None, None)
@@ -126,7 +129,8 @@ def _lowest_window(run: OcclusionRun, target: int, values: NDArray[np.float64]) 
     """Return the window that lowers a class most, x0, y0, x1, y1 in photo pixels; None if no window does."""
     if not is_lowered(run, target, values):
         return (None,) * 4
-    window = run.windows[first_lowest(values, floor=value_floor(run, target))]
+    # Windows computed alike are compared more finely than with the clean value: a tie is one in float32.
+    window = run.windows[first_lowest(values, floor=value_floor(run, target, PrecisionName.float32))]
     box = Box(window.x, window.y, window.x + window.width, window.y + window.height)
     in_photo = run.prepared.geometries[0].to_photo(box)
     return in_photo.x0, in_photo.y0, in_photo.x1, in_photo.y1

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageFilter
 from torch import Tensor
 
 from zfscope.analysis.classification import softmax
@@ -16,10 +15,9 @@ from zfscope.engine.deconvnet import project
 from zfscope.engine.seeds import Unit, is_silent, strongest_unit, strongest_units
 from zfscope.engine.trace import Trace
 from zfscope.errors import InputError
+from zfscope.images.fill import fill_input
 from zfscope.images.geometry import Box
-from zfscope.images.normalise import input_colours, normalise
 from zfscope.images.preprocess import Prepared
-from zfscope.images.render import GREY
 from zfscope.networks.receptive import receptive_fields
 from zfscope.store import Label, Model
 from zfscope_analyzers.occlude.params import OccludeParams
@@ -94,11 +92,13 @@ def prepare_run(context: Context, params: OccludeParams) -> OcclusionRun:
         (unit,) = strongest_units(traced, params.layer, 0, 1)
     else:
         unit = strongest_unit(traced, params.layer, 0, params.map)
-    fill_view = input_colours(
-        fill_image(prepared.views[0], params.fill, blur_px=params.sizes(model.spec.input_size).window / 2),
+    fill_view, fill_pixels = fill_input(
+        prepared.views[0],
+        params.fill,
         model.preprocessing,
+        model.mean_image,
+        blur_px=params.sizes(model.spec.input_size).window / 2,
     )
-    fill_pixels = normalise(fill_view, model.preprocessing, model.mean_image)
     return OcclusionRun(
         context=context,
         params=params,
@@ -113,24 +113,6 @@ def prepare_run(context: Context, params: OccludeParams) -> OcclusionRun:
     )
 
 
-def fill_image(view: NDArray[np.uint8], fill: str, *, blur_px: float) -> NDArray[np.uint8]:
-    """Return an image of the fill, as large as the view, uint8 (H, W, 3).
-
-    fill: `grey` (128), `mean` (the view's own mean colour, unlike `fill_colour` of
-    `zfscope.images.transform`, which takes the model's), `blur` (the view, blurred by a Gaussian with a
-    standard deviation of `blur_px`) or #rrggbb.
-    """
-    if fill == "blur":
-        return np.asarray(Image.fromarray(view).filter(ImageFilter.GaussianBlur(blur_px)))
-    if fill == "grey":
-        colour = np.full(3, GREY)
-    elif fill == "mean":
-        colour = view.reshape(-1, 3).mean(0).round()
-    else:
-        colour = np.array([int(fill[start : start + 2], 16) for start in (1, 3, 5)])
-    return np.broadcast_to(colour.astype(np.uint8), view.shape)
-
-
 def class_values(logits: NDArray[np.float32], kind: str) -> NDArray[np.float64]:
     """Return probabilities from class scores, (N, classes), or the scores if the kind is `logit`."""
     return softmax(logits) if kind == "probability" else logits.astype(np.float64)
@@ -139,7 +121,7 @@ def class_values(logits: NDArray[np.float32], kind: str) -> NDArray[np.float64]:
 def _windows(context: Context, params: OccludeParams) -> Sequence[OcclusionWindow]:
     prepared = context.images[0]
     if params.boxes:
-        return [_window_from_box(box, index, prepared) for index, box in enumerate(params.boxes)]
+        return [window_from_box(box, index, prepared) for index, box in enumerate(params.boxes)]
     if params.masks:
         return list(_windows_from_masks(context, params.masks))
     if params.polygons:
@@ -156,7 +138,7 @@ def _windows(context: Context, params: OccludeParams) -> Sequence[OcclusionWindo
     return [OcclusionWindow(y, x, sizes.window, sizes.window) for y in starts for x in starts]
 
 
-def _window_from_box(box: PhotoBox, index: int, prepared: Prepared) -> OcclusionWindow:
+def window_from_box(box: PhotoBox, index: int, prepared: Prepared) -> OcclusionWindow:
     """Convert a box of the photo to the network's input. Raises InputError for a box outside of the crop."""
     height, width = prepared.views.shape[1:3]
     network_box = prepared.geometries[0].to_network(Box(box.x0, box.y0, box.x1, box.y1)).whole()
@@ -205,7 +187,7 @@ class WatchedProjection:
 
 def project_watched(run: OcclusionRun) -> WatchedProjection:
     """Project the watched map's strongest unit, with the control if it was requested."""
-    params, network, unit = run.params, run.model.network, run.unit
+    params, network, unit = run.params, run.context.network, run.unit
     pixels = array(project(network, run.traced, params.layer, [unit]))
     silent = is_silent(run.traced, params.layer, unit)
     if not params.control:

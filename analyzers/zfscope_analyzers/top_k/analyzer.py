@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zfscope.analysis.contract import Analysis, Context, Table
+from zfscope.choices import coarsest
 from zfscope.records import Record, RecordState
 from zfscope.results import Cell, merge_notices
 from zfscope.store import Model
@@ -76,10 +77,12 @@ class TopKAnalyzer:
         page = load_page(context, params)
         statistics = statistics_tables(context.model, page)
         inspections: dict[MapRank, Inspection] = {}
+        precision = coarsest(context.precision, page.precision)
 
         def partial_result(indices: Sequence[int]) -> Analysis:
             return Analysis(
-                pictures=(draw_page(context.model, page, inspections, indices, control=params.control),)
+                pictures=(draw_page(context.model, page, inspections, indices, control=params.control),),
+                precision=precision,
             )
 
         all_indices = range(len(page.maps))
@@ -100,6 +103,7 @@ class TopKAnalyzer:
             warnings=merge_notices(
                 (*deconvnet_notices(context.model.spec, page.layer), *inspection_notices(inspections))
             ),
+            precision=precision,
         )
 
 

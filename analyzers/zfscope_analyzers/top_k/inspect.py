@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from zfscope.analysis.contract import Context, Notice, array, images_of
 from zfscope.analysis.control import Similarity, similarities, strongest_at_positions
+from zfscope.choices import PrecisionName, coarsest
 from zfscope.engine.deconvnet import project
 from zfscope.engine.frame import UnitFrame, crop_planes, unit_frame
 from zfscope.engine.seeds import Unit, activation, is_silent
@@ -22,10 +23,17 @@ from zfscope_analyzers.top_k.page import Page, TopKParams
 
 PositionT = TypeVar("PositionT", bound=tuple[int, int])
 
-# Tolerance of a recomputed activation: RELATIVE times the recorded one, plus FLOOR times the layer's largest
-# magnitude in the photo. An index is made with ONNX Runtime, and this runs in torch; the two sum in different
-# orders, and the rounding error of a sum depends on its largest terms, however small the sum itself is.
-RELATIVE, FLOOR = 1e-3, 1e-4
+# Tolerance of a recomputed activation by the index's precision: `relative` times the recorded one, plus
+# `floor` times the layer's largest magnitude in the photo. An index is made with ONNX Runtime, and this runs
+# in torch; the two sum in different orders, and the rounding error of a sum depends on its largest terms,
+# however small the sum itself is. Activations of ZFNet and AlexNet recorded in bfloat16 differed from those
+# in float32 by up to 0.8 % of the largest; deeper networks add up more errors. TF32: the
+# floor is four units of its 11 significant bits, as in `zfscope.rounding`.
+TOLERANCES: Mapping[str, tuple[float, float]] = {
+    PrecisionName.float32: (1e-3, 1e-4),
+    PrecisionName.tf32: (2.0**-9, 2.0**-8),
+    PrecisionName.bfloat16: (2.0**-7, 2.0**-5),
+}
 
 # Photos traced and units projected at once, between two checks for cancellation.
 _PHOTOS, _UNITS = 4, 16
@@ -105,9 +113,13 @@ def inspect_records(
         yield min(1.0, (start + _PHOTOS) / len(by_photo))
 
 
-def is_reproduced(recorded: float, recomputed: float, peak: float) -> bool:
-    """Return whether an activation matches the recorded one. peak: largest magnitude of the layer."""
-    return abs(recomputed - recorded) <= RELATIVE * abs(recorded) + FLOOR * peak
+def is_reproduced(recorded: float, recomputed: float, peak: float, precision: str) -> bool:
+    """Return whether an activation matches the recorded one.
+
+    peak: largest magnitude of the layer. precision: the coarser one of both.
+    """
+    relative, floor = TOLERANCES[precision]
+    return abs(recomputed - recorded) <= relative * abs(recorded) + floor * peak
 
 
 def _group_by_photo(pending: Sequence[_PendingRecord]) -> list[list[_PendingRecord]]:
@@ -120,18 +132,25 @@ def _group_by_photo(pending: Sequence[_PendingRecord]) -> list[list[_PendingReco
 
 @dataclass(frozen=True, eq=False)
 class _Setup:
-    """Network, layer and frame for the inspection. control: randomised network; None without a control."""
+    """Networks, layer and frame for the inspection.
+
+    projecting: the network in the precision of projections. control: randomised network; None without a
+    control. precision: of recorded or recomputed activations, the coarser one.
+    """
 
     network: Network
+    projecting: Network
     layer: str
     framing: UnitFrame
     control: Network | None
+    precision: str
 
 
 def _setup(context: Context, page: Page, params: TopKParams) -> _Setup:
     network, layer = context.model.network, page.layer
     control = context.control(layer, down_to=params.control_down_to) if params.control else None
-    return _Setup(network, layer, unit_frame(network, layer), control)
+    precision = coarsest(page.precision, context.trace_precision)
+    return _Setup(network, context.network, layer, unit_frame(network, layer), control, precision)
 
 
 def _inspect_photos(
@@ -153,7 +172,7 @@ def _inspect_photos(
         for (row, each), unit, view in zip(batch, units, views, strict=True):
             value = activation(traced, setup.layer, unit)
             warnings = photos[row][0].warnings
-            if not is_reproduced(each.record.value, value, peaks[row]):
+            if not is_reproduced(each.record.value, value, peaks[row], setup.precision):
                 result[each.position] = Inspection(RecordState.DIFFERS, value, view, warnings)
             elif is_silent(traced, setup.layer, unit):
                 result[each.position] = Inspection(RecordState.SILENT, warnings=warnings)
@@ -167,7 +186,7 @@ def _views(
 ) -> list[UnitView]:
     """Project units, and crop their patches from the photos; `unit.image` is the index of the photo."""
     boxes = [setup.framing.box(unit.y, unit.x) for unit in units]
-    projections = array(project(setup.network, traced, setup.layer, units))
+    projections = array(project(setup.projecting, traced, setup.layer, units))
     controls: Sequence[NDArray[np.float32] | None] = [None] * len(units)
     scores: Sequence[Similarity] = [Similarity(None, None)] * len(units)
     if setup.control is not None and control is not None:

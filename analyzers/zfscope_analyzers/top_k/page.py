@@ -71,6 +71,11 @@ class Page:
         return self.index.manifest.images
 
     @property
+    def precision(self) -> str:
+        """Precision of the recorded activations."""
+        return self.index.manifest.origin.precision
+
+    @property
     def top(self) -> int:
         """Number of records per map."""
         return len(self.records[0])

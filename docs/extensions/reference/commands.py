@@ -12,6 +12,8 @@ from zfscope.analysis.description import analyzer_info
 from zfscope.analysis.registry import load_analyzers
 from zfscope.cli.analyze import analyzer_command
 from zfscope.cli.app import COMMANDS, app
+from zfscope.cli.command import make_command, with_parameters
+from zfscope.cli.run import run_options
 
 # Analyzers of other packages that happen to be installed are left out.
 _OWN_DISTRIBUTION = "zfscope"
@@ -27,6 +29,13 @@ def analyzer_commands() -> str:
     infos = [analyzer_info(registered) for registered in load_analyzers().values()]
     own = [info for info in infos if info.distribution == _OWN_DISTRIBUTION]
     return "".join(_section(f"zfscope analyze {info.name}", analyzer_command(info, None)) for info in own)
+
+
+def run_command_options() -> str:
+    """Return a section with the options of `zfscope run NAME` that are the same for every analyzer."""
+    command = with_parameters(lambda **_: None, *run_options())
+    text = "Options in addition to those of the analyzer, which are the same as for `zfscope analyze NAME`."
+    return _section("zfscope run NAME", make_command(command, "NAME", help=text))
 
 
 def flags_of(name: str) -> dict[str, str]:

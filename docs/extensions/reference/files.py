@@ -6,17 +6,24 @@ from collections.abc import Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
+import zfscope.bulk.manifest
 import zfscope.images.normalise
 import zfscope.networks.layers
 import zfscope.networks.spec
+import zfscope.probe.manifest
+import zfscope.probe.plan
 import zfscope.scan.manifest
 import zfscope.store.manifest
 import zfscope.store.store
 import zfscope.training.recipe
 from reference.markdown import anchor, code, sentence, table, text
+from zfscope.bulk import tables as bulk_tables
+from zfscope.bulk.manifest import RUN, RunManifest
 from zfscope.page.documentation import type_of
+from zfscope.probe import features as probe_features
+from zfscope.probe.manifest import FEATURES, RESULT, ROWS, FeatureManifest, ProbeResult
+from zfscope.scan import tables as scan_tables
 from zfscope.scan.manifest import INDEX, IndexManifest
-from zfscope.scan.tables import MEANINGS, TABLES
 from zfscope.store.manifest import MANIFEST, Manifest
 from zfscope.store.store import STORE_SETTINGS, StoreSettings
 from zfscope.text import split_fields
@@ -24,9 +31,12 @@ from zfscope.training.recipe import Recipe
 
 # Modules of the models that a manifest contains.
 _MODULES: tuple[ModuleType, ...] = (
+    zfscope.bulk.manifest,
     zfscope.images.normalise,
     zfscope.networks.layers,
     zfscope.networks.spec,
+    zfscope.probe.manifest,
+    zfscope.probe.plan,
     zfscope.scan.manifest,
     zfscope.store.manifest,
     zfscope.store.store,
@@ -48,9 +58,31 @@ def index_files() -> str:
     manifest = IndexManifest.model_json_schema()
     known = {name for name, _ in _definitions(Manifest.model_json_schema())}
     parts = [_object(name, schema) for name, schema in _definitions(manifest) if name not in known]
-    tables = [_parquet(name) for name in TABLES]
+    tables = [_parquet(name, columns) for name, columns in scan_tables.TABLES.items()]
     head = f"## {INDEX}\n\n{_described('IndexManifest', manifest)}"
     return "".join([head, *parts, *tables])
+
+
+def run_files() -> str:
+    """Return the files of a run."""
+    manifest = RunManifest.model_json_schema()
+    known = {name for name, _ in _definitions(IndexManifest.model_json_schema())}
+    parts = [_object(name, schema) for name, schema in _definitions(manifest) if name not in known]
+    own = {name: columns for name, columns in bulk_tables.TABLES.items() if name not in scan_tables.TABLES}
+    tables = [_parquet(name, columns) for name, columns in own.items()]
+    return "".join([f"## {RUN}\n\n{_described('RunManifest', manifest)}", *parts, *tables])
+
+
+def probe_files() -> str:
+    """Return the files of a probe."""
+    manifest, result = FeatureManifest.model_json_schema(), ProbeResult.model_json_schema()
+    known = {name for name, _ in _definitions(IndexManifest.model_json_schema())} | {"FeatureManifest"}
+    parts = {name: _object(name, schema) for name, schema in _definitions(result) if name not in known}
+    own = {name: part for name, part in parts.items() if name in manifest["$defs"]}
+    others = [part for name, part in parts.items() if name not in own]
+    features = f"{anchor('FeatureManifest')}## {FEATURES}\n\n{_described('FeatureManifest', manifest)}"
+    head = f"## {RESULT}\n\n{_described('ProbeResult', result)}"
+    return "".join([head, *others, features, *own.values(), _parquet(ROWS, probe_features.ROW_COLUMNS)])
 
 
 def recipes() -> str:
@@ -102,6 +134,7 @@ def _default(member: Schema) -> str:
     return code(json.dumps(member["default"])) if "default" in member else ""
 
 
-def _parquet(name: str) -> str:
-    rows = [(code(field.name), str(field.type), text(MEANINGS[field.name])) for field in TABLES[name]]
+def _parquet(name: str, columns: Any) -> str:
+    meanings = {**scan_tables.MEANINGS, **bulk_tables.MEANINGS, **probe_features.MEANINGS}
+    rows = [(code(field.name), str(field.type), text(meanings[field.name])) for field in columns]
     return f"## {name}\n\n{table(('column', 'type', 'meaning'), rows)}"

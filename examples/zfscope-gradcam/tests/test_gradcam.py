@@ -120,8 +120,8 @@ def test_the_heat_interpolates_between_the_centres_of_units(context: Context) ->
     centres = [(np.arange(32) + 0.5) * count / 32 - 0.5 for count in (rows, columns)]
     stretched = np.stack([np.interp(centres[1], np.arange(columns), row) for row in result["cam"]])
     heat = np.stack([np.interp(centres[0], np.arange(rows), column) for column in stretched.T], axis=1)
-    assert result["heat"].shape == (32, 32)
-    np.testing.assert_allclose(result["heat"], heat, rtol=1e-5, atol=1e-7)
+    assert result["attribution"].shape == (32, 32)
+    np.testing.assert_allclose(result["attribution"], heat, rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.parametrize("label", ["n2", "cat"])
@@ -146,5 +146,5 @@ def test_tensors_have_the_shapes_of_layer_and_crop(context: Context) -> None:
     assert shapes == {
         "cam": ((7, 7), "float32"),
         "weights": ((12,), "float32"),
-        "heat": ((32, 32), "float32"),
+        "attribution": ((32, 32), "float32"),
     }

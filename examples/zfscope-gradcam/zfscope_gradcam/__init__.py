@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from zfscope.plugin import (
+    ATTRIBUTION,
     FORWARD,
     Analysis,
     Context,
@@ -67,9 +68,9 @@ class GradCam:
     """Grad-CAM: the maps of a layer, weighted by their evidence for a class, summed and laid over the photo.
 
     Tensors, float32: `cam` (rows, columns) of the layer, ReLU(sum_k alpha_k A^k); `weights` (maps,), the
-    alpha_k; `heat` (H, W), `cam` resized to the network's crop. Numbers: `score` of the class before the
-    softmax; `peak`, the largest value of `cam`, 0 without evidence for the class. Table: `classes` (label_id,
-    label, probability, layer), one row. Picture: `gradcam`.
+    alpha_k; `attribution` (H, W), `cam` resized to the network's crop. Numbers: `score` of the class before
+    the softmax; `peak`, the largest value of `cam`, 0 without evidence for the class. Table: `classes`
+    (label_id, label, probability, layer), one row. Picture: `gradcam`.
     """
 
     name = "gradcam"
@@ -101,7 +102,7 @@ class GradCam:
         heat, floor = _resize(cam, crop.views.shape[1:3]), cam_floor(traced, layer, weights)
         context.progress(0.8, None)
         return Analysis(
-            tensors={"cam": array(cam), "weights": array(weights), "heat": array(heat)},
+            tensors={"cam": array(cam), "weights": array(weights), ATTRIBUTION: array(heat)},
             pictures=(_draw(context, layer, target, heat, floor),) if context.pictures else (),
             numbers={"score": target.score, "peak": float(cam.max())},
             tables={"classes": _table_of(target, layer)},

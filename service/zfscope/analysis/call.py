@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Protocol
 
 from pydantic import BaseModel
@@ -9,6 +10,7 @@ from pydantic import BaseModel
 from zfscope.analysis.contract import Analysis, Context
 from zfscope.analysis.registry import Registry
 from zfscope.analysis.run import check_cost, check_photos, read_params, run, translate_errors, validate_result
+from zfscope.analysis.subanalysis import check_subanalyses, total_cost
 from zfscope.analysis.trace_cache import TraceCache
 from zfscope.answers.analysis import Analyzed, Size
 from zfscope.cancellation import interruptible
@@ -113,12 +115,14 @@ def analyze(
     with translate_errors(registered, under=under):
         check_photos(analyzer, photos)
         params = read_params(analyzer, call.parameters, under=under)
+        check_subanalyses(host.registry, analyzer, params, photos=min(photos, 1))
     loaded = host.load_model(call.model, call.version)
     model = loaded.model
     if call.admit:
         call.admit(model, params)
     with translate_errors(registered, under=under):
-        check_cost(analyzer, model, params, host.max_passes, photos=photos, under=under)
+        cost = partial(total_cost, host.registry)
+        check_cost(analyzer, model, params, host.max_passes, photos=photos, under=under, cost=cost)
     with interruptible(check_cancelled):
         images = tuple(prepare(host, model) for prepare in call.photos.values())
 
@@ -134,11 +138,12 @@ def analyze(
         check_cancelled=check_cancelled,
         tracer=host.trace_cache.trace,
         randomiser=host.trace_cache.randomise,
+        analyzers=host.registry,
     )
 
     # It refers to a context without itself: a cycle would keep the photos until the garbage is collected.
-    def progress(fraction: float, partial: Partial | None = None) -> None:
-        report(model, fraction, partial and (lambda: validate_result(context, partial())))
+    def progress(fraction: float, result: Partial | None = None) -> None:
+        report(model, fraction, result and (lambda: validate_result(context, result())))
 
     with translate_errors(registered, under=under):
         analysis = run(analyzer, replace(context, progress=progress), params)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zfscope.choices import PrecisionName
 from zfscope.errors import BadAnalysis
 from zfscope.results import (
     DTYPES,
@@ -40,7 +41,15 @@ def validate_analysis(result: Any) -> Analysis:
         numbers={name: _number(name, number) for name, number in _named("numbers", result.numbers)},
         tables={name: _table(name, table) for name, table in _named("tables", result.tables)},
         warnings=_notices(result.warnings),
+        precision=_precision(result.precision),
     )
+
+
+def _precision(name: Any) -> str:
+    known = [precision.value for precision in PrecisionName]
+    if name not in known:
+        raise BadAnalysis(f"the precision is {name!r:.80}; allowed: {', '.join(known)}")
+    return str(name)
 
 
 def _named(what: str, things: Any) -> Iterator[tuple[str, Any]]:

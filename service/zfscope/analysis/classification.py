@@ -36,11 +36,15 @@ def classification(
     *,
     photo_size: tuple[int, int],
     warnings: Iterable[Notice],
+    precision: str,
 ) -> Classification:
-    """Return the most likely classes as a `Classification`, with the warnings of model and photo."""
+    """Return the most likely classes as a `Classification`, with the warnings of model and photo.
+
+    precision: of the forward pass.
+    """
     scores = likeliest(model, logits, top)
     noticed = merge_notices((*model.warnings, *warnings))
-    return Classification(model.name, model.version, scores, photo_size, noticed)
+    return Classification(model.name, model.version, scores, photo_size, noticed, precision)
 
 
 def check_top(top: int) -> None:

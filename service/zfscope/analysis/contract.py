@@ -21,10 +21,16 @@
             return Analysis(numbers={"level": float(photo[:, :, params.channel].mean())})
 
 A package registers the class as an entry point in the group `zfscope.analyzers`, under the analyzer's name.
+
+An analyzer that explains a class may give the tensor `attribution`, float32 (rows, columns) of the
+network's input (the first crop): how much each pixel supports the class, signed; deletion removes the
+highest first. It takes the class, a label's id, as its parameter `label`, as the only one of `classes`, or as
+the unit of the class scores given by `layer` and `units`. Analyses that compare explanations, such as
+`faithfulness`, can then run it.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
@@ -32,26 +38,31 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from zfscope.analysis.classification import check_classifies, class_number
+from zfscope.choices import PrecisionName
 from zfscope.images.limits import DecodeLimits, environment_limits
 from zfscope.images.preprocess import Prepared
 from zfscope.images.render import Rendering
 from zfscope.results import Analysis, Notice, Picture, Table
-from zfscope.runtimes import Runtime
-from zfscope.store import Model, ModelStore
+from zfscope.runtimes import Runtime, create_runtime
+from zfscope.store import Model, ModelStore, Weights
 
 if TYPE_CHECKING:
     import torch
 
+    from zfscope.analysis.registry import Registry
     from zfscope.engine.trace import Trace
     from zfscope.networks import Network
 
 __all__ = [
     "API_VERSION",
+    "ATTRIBUTION",
     "Analysis",
     "Analyzer",
     "Context",
     "Notice",
     "Picture",
+    "RunsOthers",
+    "Subanalysis",
     "Table",
     "array",
     "check_classifies",
@@ -64,8 +75,11 @@ __all__ = [
 
 # Version of this contract; an analyzer declares the version that it implements.
 API_VERSION = 2
+# Name of the tensor with a class's attribution; see above.
+ATTRIBUTION = "attribution"
 
 ParamsT = TypeVar("ParamsT", bound=BaseModel)
+InputT = TypeVar("InputT", bound=BaseModel, contravariant=True)
 
 
 def picture(name: str, rendering: Rendering) -> Picture:
@@ -104,6 +118,22 @@ def randomise(model: Model, layer: str, down_to: str = "") -> "Network":
     return control_network(model.network, layer, down_to=down_to)
 
 
+@dataclass(frozen=True)
+class Subanalysis:
+    """An analysis that another one runs on its own photos by `Context.analyze`.
+
+    analyzer: name. parameters: as given by the caller. field: parameter of the outer analysis that names the
+    analyzer. under: parameter of the outer analysis that contains the parameters. Errors name them. times:
+    how often it runs.
+    """
+
+    analyzer: str
+    parameters: Mapping[str, Any]
+    field: str
+    under: str
+    times: int = 1
+
+
 @dataclass(frozen=True, eq=False)
 class Context:
     """Inputs and callbacks of one analysis request.
@@ -114,7 +144,7 @@ class Context:
     limits: limits for images that the analyzer itself decodes, such as mask files among its parameters.
     noticed: warnings about the model, added to those of the result. tracer, randomiser: sources of traces and
     control networks for `trace` and `control`; in a service and in `LocalClient`, the cache that all requests
-    share.
+    share. analyzers: the analyzers that `analyze` may run; None for all that are installed.
 
     progress: reports the fraction done (0..1) and optionally a function that returns a partial result. The
     function is called before `progress` returns, in the same thread, so it may read arrays that change later.
@@ -138,6 +168,26 @@ class Context:
     check_cancelled: Callable[[], None] = _nothing
     tracer: Callable[[Model, NDArray[np.float32], str | None], "Trace"] = trace_pixels
     randomiser: Callable[[Model, str, str], "Network"] = randomise
+    analyzers: "Registry | None" = None
+
+    @property
+    def precision(self) -> str:
+        """Precision of the runtime, and of an analysis that computes with `network`; it says so."""
+        return self.runtime.precision
+
+    @property
+    def network(self) -> "Network":
+        """Network in that precision, for projections and recomputed layers."""
+        return self.model.network_in(self.precision)
+
+    @property
+    def trace_precision(self) -> str:
+        """Precision of traces and controls: tf32 if the runtime's is, which holds for the GPU, else float32.
+
+        Stated in results at least, without the analyzer's doing.
+        """
+        is_tf32 = self.precision == PrecisionName.tf32
+        return (PrecisionName.tf32 if is_tf32 else PrecisionName.float32).value
 
     def trace(self, index: int = 0, *, until: str | None = None) -> "Trace":
         """Return the trace of a photo's first crop: outputs and switches of all layers up to `until`.
@@ -155,6 +205,39 @@ class Context:
         empty for all layers.
         """
         return self.randomiser(self.model, layer, down_to)
+
+    def randomised(self) -> "Context":
+        """Return a context whose model has the weights of `control`, which torch runs.
+
+        Nothing of it is shared with other requests but the weights.
+        """
+        control = self.control(self.model.spec.scores)
+        random = self.with_model(replace(self.model, weights=Weights.from_network(control)), self.images)
+        return replace(random, tracer=trace_pixels, randomiser=randomise)
+
+    def with_model(self, model: Model, images: tuple[Prepared, ...]) -> "Context":
+        """Return a context of another model, which torch runs on this model's device; it reports no progress.
+
+        images: the photos, prepared for that model.
+        """
+        device = next(self.model.network.parameters()).device.type
+        model = replace(model, weights=model.weights.on_device(device))
+        runtime = create_runtime("torch", model, device=device, precision=self.trace_precision)
+        return replace(self, model=model, runtime=runtime, images=images, progress=_nothing)
+
+    def analyze(
+        self, other: Subanalysis, *, class_index: int | None = None, share: tuple[float, float] = (0, 0)
+    ) -> Analysis:
+        """Run another analyzer on the photos of this context; return its result without pictures.
+
+        An analyzer declares such analyses in `subanalyses`, so that parameters are validated and costs
+        counted before anything runs. class_index: class that an attribution explains, unless the parameters
+        name one. share: the part of this analysis's progress that it takes, from and to, within 0..1; (0, 0)
+        reports none. Raises the errors of `Analyze`, with the parameter of this analysis as field.
+        """
+        from zfscope.analysis.subanalysis import run_subanalysis  # imports the registry, which imports this
+
+        return run_subanalysis(self, other, class_index=class_index, share=share)
 
 
 class Analyzer(Protocol[ParamsT]):
@@ -205,4 +288,12 @@ class Analyzer(Protocol[ParamsT]):
         parameter (`label`, `parts[1].name`) or photo (`images[0]`) as field. `Analyze` reports `label` as
         `parameters.label`.
         """
+        ...
+
+
+class RunsOthers(Protocol[InputT]):
+    """An analyzer that runs other analyzers on its photos."""
+
+    def subanalyses(self, params: InputT) -> Sequence[Subanalysis]:
+        """Return the analyses that it runs; their costs are added to its own."""
         ...

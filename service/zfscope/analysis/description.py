@@ -1,11 +1,14 @@
 """Descriptions of models, layers and analyzers; no weights are loaded."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from math import prod
 from typing import Any
 
-from zfscope.analysis.registry import RegisteredAnalyzer
+from zfscope.analysis.contract import Analyzer
+from zfscope.analysis.registry import RegisteredAnalyzer, Registry
 from zfscope.analysis.run import default_cost, translate_errors
+from zfscope.analysis.subanalysis import total_cost
 from zfscope.answers.analysis import AnalyzerInfo
 from zfscope.answers.models import Accuracy, LabelInfo, LayerInfo, ModelInfo, ModelSummary, PreprocessingInfo
 from zfscope.images.preprocess import Preprocessing
@@ -64,19 +67,30 @@ def model_summary(entry: Manifest | DamagedEntry, default: Key | None) -> ModelS
     )
 
 
-def model_info(manifest: Manifest, default: Key | None) -> ModelInfo:
-    """Describe a model and its layers. default: name and version of the default model."""
+def model_info(manifest: Manifest, default: Key | None, precision: str) -> ModelInfo:
+    """Describe a model and its layers. default: name and version of the default model. precision: in which
+    its runtime computes.
+    """
     return ModelInfo(
         summary=model_summary(manifest, default),
         layers=describe(manifest.network),
         labels=tuple(LabelInfo(label.id, label.name) for label in manifest.labels),
         preprocessing=_preprocessing(manifest.preprocessing),
         accuracy=_accuracy(manifest.accuracy) if manifest.accuracy else None,
+        precision=precision,
     )
 
 
-def analyzer_info(registered: RegisteredAnalyzer, model: Model | None = None) -> AnalyzerInfo:
-    """Describe an analyzer, with its cost for a model. Raises AnalyzerFailed if the analyzer fails."""
+def list_analyzers(registry: Registry, model: Model) -> tuple[AnalyzerInfo, ...]:
+    """Describe all analyzers, with their costs for a model. Raises AnalyzerFailed if an analyzer fails."""
+    costs = partial(default_cost, model=model, cost=partial(total_cost, registry))
+    return tuple(analyzer_info(registered, costs) for registered in registry.values())
+
+
+def analyzer_info(
+    registered: RegisteredAnalyzer, cost: Callable[[Analyzer[Any]], int | None] = lambda _: None
+) -> AnalyzerInfo:
+    """Describe an analyzer. cost: with default parameters. Raises AnalyzerFailed if the analyzer fails."""
     analyzer = registered.analyzer
     with translate_errors(registered):
         return AnalyzerInfo(
@@ -85,7 +99,7 @@ def analyzer_info(registered: RegisteredAnalyzer, model: Model | None = None) ->
             registered.distribution,
             registered.version,
             analyzer.params.model_json_schema(),
-            default_cost(analyzer, model) if model else None,
+            cost(analyzer),
             *analyzer.photos,
         )
 

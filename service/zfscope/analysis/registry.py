@@ -14,6 +14,7 @@ from zfscope.analysis.contract import API_VERSION, Analyzer
 from zfscope.analysis.faults import describe_exception, translate_exceptions
 from zfscope.analysis.reserved import GROUP, RESERVED
 from zfscope.errors import BrokenPlugin, NotFound
+from zfscope.validation import nearest_name
 
 _NAME = re.compile(r"[a-z][a-z0-9-]*")
 
@@ -62,7 +63,8 @@ class Registry(Mapping[str, RegisteredAnalyzer]):
         """Return an analyzer with its distribution. Raises NotFound, listing the available names."""
         if name not in self._by_name:
             known = ", ".join(self._by_name) or "none"
-            raise NotFound(f"analyzer '{name}' not found; available: {known}", field="analyzer")
+            nearest = nearest_name(name, tuple(self))
+            raise NotFound(f"analyzer '{name}' not found; available: {known}{nearest}", field="analyzer")
         return self._by_name[name]
 
 

@@ -3,7 +3,7 @@
 import operator
 import re
 import reprlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -17,6 +17,7 @@ from zfscope.analysis.contract import Analysis, Analyzer, Context
 from zfscope.analysis.faults import describe_exception, translate_exceptions
 from zfscope.analysis.registry import RegisteredAnalyzer
 from zfscope.cancellation import interruptible
+from zfscope.choices import coarsest
 from zfscope.errors import AnalyzerFailed, BadAnalysis, InputError, TooMuchWork, ZfscopeError
 from zfscope.results import merge_notices
 from zfscope.store import Model
@@ -24,6 +25,8 @@ from zfscope.validation import UNKNOWN, path_of, shown_value, validation_faults
 
 # Costs are int64 on the wire.
 _MAX_PASSES = 2**63 - 1
+# Computes the cost of an analysis in forward passes.
+CostOf = Callable[[Analyzer[Any], Model, BaseModel], int]
 
 
 def read_params(analyzer: Analyzer[Any], values: Mapping[str, Any], *, under: str = "") -> BaseModel:
@@ -123,13 +126,15 @@ def check_cost(
     *,
     photos: int,
     under: str = "",
+    cost: CostOf | None = None,
 ) -> None:
     """Raise TooMuchWork if the analysis would cost more forward passes than the budget.
 
     budget: maximum cost; None for no limit, but an invalid cost is still an error. photos: number of photos
-    in the request. under: request field that contains the parameters, named in the error.
+    in the request. under: request field that contains the parameters, named in the error. cost: by default
+    `cost_of`.
     """
-    each = cost_of(analyzer, model, params)
+    each = (cost or cost_of)(analyzer, model, params)
     whole = each * max(photos, 1)
     if budget is not None and whole > budget:
         of_which = f", {each:,} for each photo" if photos else ""
@@ -156,11 +161,14 @@ def cost_of(analyzer: Analyzer[Any], model: Model, params: BaseModel) -> int:
     return passes
 
 
-def default_cost(analyzer: Analyzer[Any], model: Model) -> int | None:
-    """Return the cost per photo with default parameters; None if they are missing or do not fit the model."""
+def default_cost(analyzer: Analyzer[Any], model: Model, cost: CostOf | None = None) -> int | None:
+    """Return the cost per photo with default parameters; None if they are missing or do not fit the model.
+
+    cost: by default `cost_of`.
+    """
     try:
         with translate_exceptions(lambda error: BadAnalysis(describe_exception(error))):
-            return cost_of(analyzer, model, analyzer.params())
+            return (cost or cost_of)(analyzer, model, analyzer.params())
     except BadAnalysis:  # reported by calls of this analyzer; must not break the list of all
         return None
 
@@ -179,7 +187,7 @@ def run(analyzer: Analyzer[Any], context: Context, params: BaseModel) -> Analysi
 def validate_result(context: Context, result: Analysis) -> Analysis:
     """Validate a result, drop parts that were not requested, and add the warnings of model and photos.
 
-    Raises BadAnalysis.
+    A precision finer than that of traces is replaced by it. Raises BadAnalysis.
     """
     analysis = validate_analysis(result)
     noticed = (*context.noticed, *(notice for image in context.images for notice in image.warnings))
@@ -188,4 +196,5 @@ def validate_result(context: Context, result: Analysis) -> Analysis:
         warnings=merge_notices((*noticed, *analysis.warnings)),
         tensors=analysis.tensors if context.tensors else {},
         pictures=analysis.pictures if context.pictures else (),
+        precision=coarsest(analysis.precision, context.trace_precision).value,
     )

@@ -11,6 +11,13 @@ from zfscope.answers.architectures import ARCHITECTURES, Comparison
 from zfscope.answers.classification import Classification, ClassScore
 from zfscope.answers.correspond import CORRESPOND, Correspondence, PartCorrespondence
 from zfscope.answers.evolve import EVOLVE, Evolution, EvolvedMap, EvolvedRecord, Settling
+from zfscope.answers.faithfulness import (
+    FAITHFULNESS,
+    FaithfulnessMean,
+    FaithfulnessPhoto,
+    FaithfulnessResult,
+    RemovalCurve,
+)
 from zfscope.answers.invariance import (
     INVARIANCE,
     Invariance,
@@ -29,6 +36,7 @@ __all__ = [
     "ARCHITECTURES",
     "CORRESPOND",
     "EVOLVE",
+    "FAITHFULNESS",
     "INVARIANCE",
     "OCCLUDE",
     "PROJECT",
@@ -48,6 +56,9 @@ __all__ = [
     "Evolution",
     "EvolvedMap",
     "EvolvedRecord",
+    "FaithfulnessMean",
+    "FaithfulnessPhoto",
+    "FaithfulnessResult",
     "IndexedPhoto",
     "Invariance",
     "InvarianceCurve",
@@ -67,6 +78,7 @@ __all__ = [
     "Progress",
     "Projection",
     "Projections",
+    "RemovalCurve",
     "Settling",
     "TopK",
     "TopMap",
@@ -80,6 +92,7 @@ TYPED: tuple[TypedAnalysis[Any], ...] = (
     ARCHITECTURES,
     CORRESPOND,
     EVOLVE,
+    FAITHFULNESS,
     INVARIANCE,
     OCCLUDE,
     PROJECT,

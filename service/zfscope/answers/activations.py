@@ -52,6 +52,7 @@ class Activations(ShowsPicture):
     photo_size: tuple[int, int]
     maps: NDArray[np.float32] | None
     warnings: tuple[Notice, ...] = ()
+    precision: str = "float32"
 
 
 def _assemble(analyzed: Analyzed, sizes: Sequence[Size]) -> Activations:

@@ -59,6 +59,11 @@ class Analyzed:
     analysis: Analysis
 
     @property
+    def precision(self) -> str:
+        """Precision that the result was computed in; see `Analysis`."""
+        return self.analysis.precision
+
+    @property
     def warnings(self) -> tuple[Notice, ...]:
         """Assumptions made and data left out."""
         return self.analysis.warnings
@@ -108,14 +113,15 @@ def from_record(result_type: type[A], record: Mapping[str, Any], **values: Any) 
 def from_analysis(result_type: type[A], analyzed: Analyzed, **values: Any) -> A:
     """Return the result of a whole analysis; `values` override its fields.
 
-    Model, version and warnings are those of the analysis. Any other field is the tensor of its name, with
-    hyphens for underscores, or None if the analysis lacks it.
+    Model, version, precision and warnings are those of the analysis. Any other field is the tensor of its
+    name, with hyphens for underscores, or None if the analysis lacks it.
     """
     tensors = {name.replace("-", "_"): tensor for name, tensor in analyzed.analysis.tensors.items()}
     known = {
         **tensors,
         "model": analyzed.model,
         "version": analyzed.version,
+        "precision": analyzed.precision,
         "warnings": analyzed.warnings,
         **values,
     }

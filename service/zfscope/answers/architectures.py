@@ -26,6 +26,7 @@ class Comparison(ShowsPicture):
     picture: Picture | None
     tensors: Mapping[str, NDArray[Any]]
     warnings: tuple[Notice, ...] = ()
+    precision: str = "float32"
 
 
 def _assemble(analyzed: Analyzed, _: Sequence[Size]) -> Comparison:

@@ -25,6 +25,7 @@ class Classification:
     classes: tuple[ClassScore, ...]
     photo_size: tuple[int, int]
     warnings: tuple[Notice, ...] = ()
+    precision: str = "float32"
 
     def _repr_html_(self) -> str:
         columns = ("probability", "class", "id")

@@ -44,6 +44,7 @@ class Correspondence(ShowsPicture):
     random_hamming: NDArray[np.float32] | None
     random_boxes: NDArray[np.int64] | None
     warnings: tuple[Notice, ...] = ()
+    precision: str = "float32"
 
 
 def _assemble(analyzed: Analyzed, _: Sequence[Size]) -> Correspondence:

@@ -67,6 +67,7 @@ class Evolution(ShowsPicture):
     patches: NDArray[np.uint8] | None
     warnings: tuple[Notice, ...] = ()
     layer: str = ""
+    precision: str = "float32"
 
 
 def _assemble(analyzed: Analyzed, _: Sequence[Size]) -> Evolution:

@@ -77,6 +77,7 @@ class Invariance(ShowsPicture):
     picture: Picture | None
     tensors: tuple[InvarianceTensors, ...]
     warnings: tuple[Notice, ...] = ()
+    precision: str = "float32"
 
 
 def _assemble(analyzed: Analyzed, _: Sequence[Size]) -> Invariance:

@@ -86,13 +86,18 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """A model with its layers, labels and preprocessing. accuracy: None if not measured."""
+    """A model with its layers, labels and preprocessing. accuracy: None if not measured.
+
+    precision: in which the service, or this process, classifies with it: `float32`, `tf32` or `bfloat16`;
+    empty if an older service does not state it.
+    """
 
     summary: ModelSummary
     layers: tuple[LayerInfo, ...]
     labels: tuple[LabelInfo, ...]
     preprocessing: PreprocessingInfo
     accuracy: Accuracy | None
+    precision: str = "float32"
 
     def _repr_html_(self) -> str:
         columns = ("layer", "kind", "output", "parameters", "stride px", "receptive field px")

@@ -85,6 +85,7 @@ class Occlusion(ShowsPicture):
     likeliest: NDArray[np.int64] | None
     warnings: tuple[Notice, ...] = ()
     changes: tuple[ClassChange, ...] = ()
+    precision: str = "float32"
 
 
 def _assemble(analyzed: Analyzed, sizes: Sequence[Size]) -> Occlusion:

@@ -56,6 +56,7 @@ class Projections(ShowsPicture):
     sheet: Picture | None
     photo_size: tuple[int, int]
     warnings: tuple[Notice, ...] = ()
+    precision: str = "float32"
 
 
 def _assemble(analyzed: Analyzed, sizes: Sequence[Size]) -> Projections:

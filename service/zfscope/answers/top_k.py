@@ -111,6 +111,7 @@ class TopK(ShowsPicture):
     warnings: tuple[Notice, ...] = ()
     layer: str = ""
     index: str = ""
+    precision: str = "float32"
 
 
 @dataclass(frozen=True, eq=False)

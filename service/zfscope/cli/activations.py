@@ -9,10 +9,11 @@ from zfscope.cli import options as opt
 from zfscope.cli.analysis import AnalysisRunner, ResultView, WrittenFiles, analysis, each_photo
 from zfscope.cli.command import option
 from zfscope.cli.output import print_table, result_json, title_of
-from zfscope.cli.output_folder import npy, photo_subject, picture_file, safe_name, written_path
+from zfscope.cli.output_folder import npy, photo_subject, picture_file, written_path
 from zfscope.cli.project import box_text
 from zfscope.cli.streams import echo
 from zfscope.errors import InputError
+from zfscope.text import safe_name
 
 if TYPE_CHECKING:
     from zfscope.client import Activations, ActiveUnit, Box, Picture
@@ -119,7 +120,7 @@ def _show(result: "Activations", written: WrittenFiles, *, photo: Path) -> None:
         )
         for unit in result.units
     ]
-    title = f"{photo.name}, {result.layer} of {title_of(result.model, result.version)}"
+    title = f"{photo.name}, {result.layer} of {title_of(result.model, result.version, result.precision)}"
     print_table(f"{title}: {len(result.units)} of {result.map_count:,} maps", columns, rows)
     if sheet := _path(result.sheet, written):
         echo(f"Sheet of all maps: {sheet}")

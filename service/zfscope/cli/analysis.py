@@ -21,9 +21,9 @@ from zfscope.cli.output_folder import (
     npy,
     open_output,
     picture_file,
-    safe_name,
 )
 from zfscope.cli.photos import expand_photos, is_single_photo, process_photos, read_photo
+from zfscope.text import safe_name
 
 if TYPE_CHECKING:
     from zfscope.client import Activations, Analyzed, ClientMethods, Projections
@@ -59,6 +59,7 @@ def as_object(analyzed: "Analyzed", written: WrittenFiles) -> dict[str, Any]:
     return {
         "model": analyzed.model,
         "version": analyzed.version,
+        "precision": analyzed.precision,
         "numbers": dict(analysis.numbers),
         "tables": {name: table.records() for name, table in analysis.tables.items()},
         "files": [str(path) for path in written.values()],
@@ -148,7 +149,12 @@ def analysis(
             options: dict[str, Any] = {name: values[name] for name in _CALL_OPTIONS if name in values}
             with ExitStack() as stack:
                 connected = client or stack.enter_context(
-                    connect(values["server"], values["store"], indexes=values.get("indexes"))
+                    connect(
+                        values["server"],
+                        values["store"],
+                        precision=values["precision"],
+                        indexes=values.get("indexes"),
+                    )
                 )
                 folder = stack.enter_context(open_output(values["out"]))
                 run = AnalysisRunner(connected, folder, values["as_json"], options)
@@ -169,6 +175,7 @@ def _common(out: str) -> list[Parameter]:
         indexes: opt.Indexes = None,
         model: opt.ModelName = "",
         version: opt.ModelVersion = None,
+        precision: opt.Precision = None,
         store: opt.Store = None,
         server: opt.Server = "",
         as_json: opt.AsJson = False,

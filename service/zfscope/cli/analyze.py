@@ -24,6 +24,7 @@ from zfscope.cli.photos import expand_photos, read_photo
 from zfscope.cli.schema import AnalyzerCommand, schema_options
 from zfscope.cli.streams import echo
 from zfscope.errors import NotFound, ZfscopeError
+from zfscope.validation import nearest_name
 
 if TYPE_CHECKING:
     from zfscope.client import Analyzed, AnalyzerInfo, ClientMethods
@@ -34,23 +35,21 @@ _COMPLETION_S = 3
 _WITH_OTHERS = {"ignore_unknown_options": True, "allow_extra_args": True}
 
 
-class Analyzers(TyperGroup):
-    """Group with one command per analyzer, generated from its schema, locally or from a service."""
+class AnalyzerGroup(TyperGroup):
+    """Group with one command per analyzer, generated from its schema."""
+
+    def find_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command of the analyzer named by the first argument. Raises NotFound."""
+        raise NotImplementedError
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the arguments before the analyzer's name; show the help if there are none."""
         return super().parse_args(ctx, args or ["--help"])
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
-        """Return the command of the analyzer named by the first argument. Raises NotFound."""
-        listing = make_command(
-            _connect_and_list, "analyze", add_help_option=False, context_settings=_WITH_OTHERS
-        )
+        """Return the name and command of an analyzer, and the other arguments. Raises NotFound."""
         try:
-            completing = ctx.resilient_parsing
-            with listing.make_context("analyze", [*args], parent=ctx, resilient_parsing=completing) as parsed:
-                client, installed = listing.invoke(parsed)
-            return args[0], analyzer_command(_find_analyzer(installed, args[0]), client), args[1:]
+            return args[0], self.find_command(ctx, args), args[1:]
         except (ZfscopeError, OSError, ImportError):
             if ctx.resilient_parsing:  # shell completion must not fail; it offers nothing
                 return None, None, []
@@ -59,6 +58,20 @@ class Analyzers(TyperGroup):
     def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
         """Return the installed analyzers whose names start with a word, without importing them."""
         return completions(ctx, incomplete, dict.fromkeys(sorted(entry_points(group=GROUP).names), ""))
+
+
+class Analyzers(AnalyzerGroup):
+    """Group of the analyzers of this process or of a service."""
+
+    def find_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command of the analyzer named by the first argument. Raises NotFound."""
+        listing = make_command(
+            _connect_and_list, "analyze", add_help_option=False, context_settings=_WITH_OTHERS
+        )
+        completing = ctx.resilient_parsing
+        with listing.make_context("analyze", [*args], parent=ctx, resilient_parsing=completing) as parsed:
+            client, installed = listing.invoke(parsed)
+        return analyzer_command(_find_analyzer(installed, args[0]), client)
 
 
 analyze = typer.Typer(
@@ -79,6 +92,7 @@ def _group_help() -> None:
       zfscope analyze invariance china.jpg --transformations scale --scales 0.5 --scales 1 --scales 2
       zfscope analyze correspond a.jpg b.jpg --parts boxes.json
       zfscope analyze occlude photos/ --out occluded
+      zfscope analyze occlude photos/ --precision bfloat16
 
     Given several photos or a folder, an analyzer of a single photo runs on each; --json then prints one
     object per line, with the photo's path as `file`. Output files start with the photo's name, as in
@@ -91,13 +105,14 @@ def _connect_and_list(
     context: typer.Context,
     out: opt.Out = Path(),  # declared so that an empty value is rejected
     model: opt.ModelName = "",
+    precision: opt.Precision = None,
     indexes: opt.Indexes = None,
     store: opt.Store = None,
     server: opt.Server = "",
 ) -> Any:
     """Return a client, closed with the command of `context`, and its analyzers; no client for completion."""
     if not context.resilient_parsing:
-        client = connect(server, store, indexes=indexes)
+        client = connect(server, store, precision=precision, indexes=indexes)
         context.find_root().with_resource(client)
         return client, client.analyzers(model)
     if server:
@@ -113,7 +128,9 @@ def _connect_and_list(
 def _find_analyzer(installed: "Sequence[AnalyzerInfo]", name: str) -> "AnalyzerInfo":
     known = {info.name: info for info in installed}
     if name not in known:
-        raise NotFound(f"analyzer '{name}' not found; available: {', '.join(known)}", field="analyzer")
+        nearest = nearest_name(name, tuple(known))
+        message = f"analyzer '{name}' not found; available: {', '.join(known)}{nearest}"
+        raise NotFound(message, field="analyzer")
     return known[name]
 
 
@@ -156,7 +173,7 @@ def _subject(
 
 
 def _show(name: str, analyzed: "Analyzed", written: WrittenFiles) -> None:
-    title = f"{name}, by {title_of(analyzed.model, analyzed.version)}"
+    title = f"{name}, by {title_of(analyzed.model, analyzed.version, analyzed.precision)}"
     print_lines([f"{number}: {value:.6g}" for number, value in analyzed.analysis.numbers.items()])
     for table_name, table in analyzed.analysis.tables.items():
         print_table(f"{title}: {table_name}", dict.fromkeys(table.columns, "left"), cells(table.rows))

@@ -14,12 +14,13 @@ from zfscope.cli.streams import (
     echo,
     escape_unencodable,
     guard_streams,
-    one_line,
 )
 from zfscope.cli.warn import show_warnings
 from zfscope.errors import AnalyzerFailed, InputError, ZfscopeError
 from zfscope.extras import engine_needed
+from zfscope.processors import limit_openmp
 from zfscope.termination import exit_code, terminate_as_ctrl_c
+from zfscope.text import one_line
 
 ERROR_EXIT = 2
 INTERRUPTED_EXIT = 130
@@ -32,6 +33,8 @@ _SUMMARIES = {
     "classify": "Classify photos.",
     "project": "Project unit activations back to the pixels of a photo.",
     "activations": "Show the strongest feature maps of a layer for a photo.",
+    "explain": "Compare explanations of a class by several methods and models.",
+    "faithfulness": "Measure how faithful an explanation is.",
     "analyzers": "List the installed analyzers with their package and cost.",
     "health": "Check whether a service accepts requests.",
     "top-k": "Show the photos in an index that activate each map most.",
@@ -42,9 +45,11 @@ _SUMMARIES = {
     "page": "Serve the page in the browser until Ctrl-C.",
     "train": "Train a network and add it to the model store.",
     "evaluate": "Measure the top-1 and top-5 accuracy of a model.",
+    "probe": "Measure how well a linear classifier works on the features of each layer.",
     "index": "Index the strongest photos of every feature map.",
     "gallery": "Write HTML pages that show every feature map.",
     "analyze": "Run any installed analyzer on photos.",
+    "run": "Run an analyzer on every photo of a data set.",
     "models": "List, describe, import, fetch and export models.",
     "check-device": "Check what works on a device.",
 }
@@ -138,6 +143,7 @@ def _group_help() -> None:
 
 def main() -> None:
     """Run the command line."""
+    limit_openmp()
     escape_unencodable()
     guard_streams()
     show_warnings()

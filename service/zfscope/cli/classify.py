@@ -29,6 +29,7 @@ def classify(
     model: opt.ModelName = "",
     version: opt.ModelVersion = None,
     runtime: opt.Runtime = opt.RuntimeName.onnx,
+    precision: opt.Precision = None,
     torchserve: opt.TorchServeAddress = "",
     store: opt.Store = None,
     server: opt.Server = "",
@@ -46,9 +47,10 @@ def classify(
       zfscope classify china.jpg --top 3 --json
       zfscope classify photos/ a.jpg b.jpg
       curl -sSL https://example.org/a.jpg | zfscope classify -
+      zfscope classify china.jpg --runtime torch --precision bfloat16
       zfscope classify china.jpg --server localhost:50051
     """
-    with connect(server, store, runtime=runtime, torchserve=torchserve) as client:
+    with connect(server, store, runtime=runtime, precision=precision, torchserve=torchserve) as client:
 
         def classify_photo(photo: bytes) -> "Classification":
             return client.classify(photo, model=model, version=version, top=top, ten_crop=ten_crop)
@@ -68,7 +70,7 @@ def _print_one(photo: Path, result: "Classification", *, as_json: bool) -> None:
     print_warnings(result.warnings)
     columns = {"probability": "right", "class": "left", "id": "left"}
     rows = [(f"{score.probability:.1%}", score.label, score.label_id) for score in result.classes]
-    print_table(f"{photo.name}, by {title_of(result.model, result.version)}", columns, rows)
+    print_table(f"{photo.name}, by {title_of(result.model, result.version, result.precision)}", columns, rows)
 
 
 def _print_lines(photos: "Sequence[Path]", classify: "Classify") -> None:
@@ -104,7 +106,9 @@ def _print_table(results: "dict[Path, Classification]") -> None:
     ]
     first = next(iter(results.values()))
     noun = "photo" if len(rows) == 1 else "photos"
-    print_table(f"{len(rows):,} {noun}, by {title_of(first.model, first.version)}", columns, rows)
+    print_table(
+        f"{len(rows):,} {noun}, by {title_of(first.model, first.version, first.precision)}", columns, rows
+    )
 
 
 def as_object(result: "Classification") -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from zfscope.choices import runtime_for
 from zfscope.cli import options as opt
 from zfscope.cli.command import connection_options
 from zfscope.cli.streams import reserve_stdout
@@ -17,19 +18,19 @@ def connect(
     server: str,
     store: Path | None,
     *,
-    runtime: opt.RuntimeName = opt.RuntimeName.onnx,
+    runtime: opt.RuntimeName | None = None,
+    precision: opt.PrecisionName | None = None,
     torchserve: str = "",
     indexes: Path | None = None,
 ) -> "ClientMethods":
     """Return a client of the service at `server`, or a local client if that is empty.
 
-    runtime, torchserve, indexes: see `LocalClient`. Raises InputError if `indexes` is not a folder, or is
+    runtime: None for the one that computes in the precision. precision: None for float32. torchserve,
+    indexes: see `LocalClient`. Raises InputError if `indexes` is not a folder, and if this or a precision is
     combined with `server`.
     """
     if server:
-        if indexes is not None:
-            message = "--indexes cannot be combined with --server; the service reads its own indexes"
-            raise InputError(message, field="indexes")
+        _check_remote(precision, indexes)
         return connect_to(server)
     if indexes is not None and indexes.exists() and not indexes.is_dir():
         raise InputError(f"--indexes: '{indexes}' is not a folder", field="indexes")
@@ -37,7 +38,26 @@ def connect(
     from zfscope.local import LocalClient
 
     reserve_stdout()  # analyzers run in this process and may print
-    return LocalClient(find_store(store), runtime=runtime, torchserve=torchserve, indexes=indexes)
+    return LocalClient(
+        find_store(store),
+        runtime=runtime or runtime_for(precision),
+        precision=precision or opt.PrecisionName.float32,
+        torchserve=torchserve,
+        indexes=indexes,
+    )
+
+
+def _check_remote(precision: opt.PrecisionName | None, indexes: Path | None) -> None:
+    """Raise InputError for options that a service has settings of its own for."""
+    if indexes is not None:
+        message = "--indexes cannot be combined with --server; the service reads its own indexes"
+        raise InputError(message, field="indexes")
+    if precision is not None:
+        message = (
+            "--precision cannot be combined with --server; the service computes in its own: "
+            "`zfscope serve --precision`"
+        )
+        raise InputError(message, field="precision")
 
 
 def connect_to(server: str, *, timeout_s: float = 60) -> "Client":

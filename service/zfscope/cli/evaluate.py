@@ -24,13 +24,13 @@ def evaluate(
         typer.Argument(
             metavar="DATA",
             help="Labelled photos: a folder with one subfolder per class, named by the class id; a .tar of "
-            "such a folder; or a text file that lists photos with their classes.",
+            "such a folder; or a text or Parquet file that lists photos with their classes.",
         ),
     ],
     model: opt.ModelName = "",
     version: opt.ModelVersion = None,
     ten_crop: opt.TenCrop = False,
-    precision: opt.Precision = opt.PrecisionName.float32,
+    precision: opt.Precision = None,
     store: opt.Store = None,
     as_json: opt.AsJson = False,
 ) -> None:
@@ -47,6 +47,7 @@ def evaluate(
     from zfscope.store import ModelStore
 
     loaded = ModelStore(find_store(store)).load(model, version)
+    precision = precision or opt.PrecisionName.float32
     measured = measure_accuracy(data, loaded, ten_crop=ten_crop, precision=precision)
     print_data_warnings(measured.warnings)
     accuracy = measured.accuracy
@@ -58,15 +59,11 @@ def evaluate(
         return
     crops = "ten crops" if ten_crop else "the centre crop"
     echo(
-        f"{title_of(loaded.name, loaded.version)}{_in(precision)}, by {crops} of {accuracy.images} photos: "
+        f"{title_of(loaded.name, loaded.version, precision)}, by {crops} of {accuracy.images} photos: "
         f"top-1 accuracy {accuracy.top1:.2f} %, top-5 accuracy {accuracy.top5:.2f} %"
     )
     if measured.skipped or measured.skipped_files:
         echo(f"Measured on {used}.")
-
-
-def _in(precision: opt.PrecisionName) -> str:
-    return "" if precision is opt.PrecisionName.float32 else f" in {precision}"
 
 
 def measure_accuracy(

@@ -17,7 +17,8 @@ from zfscope.cli.analysis import (
     subject_of_layer,
 )
 from zfscope.cli.command import option
-from zfscope.cli.index import ForwardOptions, index_name, photos_indexed, photos_indexed_json
+from zfscope.cli.forward import ForwardOptions, forward_options
+from zfscope.cli.index import index_name, photos_indexed, photos_indexed_json
 from zfscope.cli.indexes import build_missing_indexes
 from zfscope.cli.output import print_table, title_of
 from zfscope.cli.streams import echo
@@ -64,6 +65,7 @@ def evolve(
         ),
     ] = None,
     device: opt.IndexDevice = opt.DeviceName.cpu,
+    precision: opt.Precision = None,
     server: opt.Server = "",
 ) -> None:
     """Show how feature maps develop over the training epochs.
@@ -88,7 +90,7 @@ def evolve(
         options = {"model": model.name, "version": model.version}
         parameters["index"] = index_name(parameters["index"], data)
         models = cast("LocalClient", run.client).store
-        used = _build_indexes(models, model, data, parameters, ForwardOptions(device=device))
+        used = _build_indexes(models, model, data, parameters, forward_options(device, precision))
     run.analyze(
         "evolve",
         [],
@@ -143,7 +145,11 @@ def _show(used: str, analyzed: "Analyzed", written: WrittenFiles) -> None:
         medians = [row["median"] for row in analyzed.analysis.tables["settling"].records()]
         rows.append(("settled", *("" if each is None else f"{each:.2f}" for each in medians)))
     columns = dict.fromkeys(("map", *names), "right")
-    print_table(f"{layer_of(analyzed)} of {title_of(analyzed.model, analyzed.version)}", columns, rows)
+    print_table(
+        f"{layer_of(analyzed)} of {title_of(analyzed.model, analyzed.version, analyzed.precision)}",
+        columns,
+        rows,
+    )
     for record in records:
         if RecordState(record["state"]).lost:
             echo(f"map {record['map']}, {_name(record)}: {record['state']}: {record['path']}")

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zfscope.cli import options as opt
-from zfscope.cli.index import ForwardOptions, index_name, photos_indexed, photos_indexed_json
+from zfscope.cli.forward import ForwardOptions, forward_options
+from zfscope.cli.index import index_name, photos_indexed, photos_indexed_json
 from zfscope.cli.indexes import build_missing_indexes
 from zfscope.cli.output import print_json, print_table, progress, title_of
 from zfscope.cli.streams import echo, reserve_stdout
@@ -57,6 +58,7 @@ def gallery(
         str, typer.Option(metavar="TEXT", help="Title of the first page.  [default: derived from the model]")
     ] = "",
     device: opt.IndexDevice = opt.DeviceName.cpu,
+    precision: opt.Precision = None,
     model: opt.ModelName = "",
     version: opt.ModelVersion = None,
     store: opt.Store = None,
@@ -82,14 +84,21 @@ def gallery(
     root, wanted = find_store(store), [layer.strip() for layer in layers.split(",") if layer.strip()]
     models, name = ModelStore(root, indexes=indexes), index_name(index, data)
     reserve_stdout()  # analyzers run in this process and may print
-    client = LocalClient(models, runtime="torch")
+    forward = forward_options(device, precision)
+    client = LocalClient(models, runtime="torch", device=forward.device, precision=forward.precision)
     summary, photos = client.model(model, version).summary, open_data(data)
     loaded = models.load(summary.name, summary.version)
-    _build_indexes(
-        models, loaded, photos, name, wanted, evolution=evolution, forward=ForwardOptions(device=device)
-    )
+    _build_indexes(models, loaded, photos, name, wanted, evolution=evolution, forward=forward)
     opened = open_index(loaded, name)
-    plan = plan_gallery(loaded, opened, layers=wanted, top=top, count=count, evolution=evolution)
+    plan = plan_gallery(
+        loaded,
+        opened,
+        layers=wanted,
+        top=top,
+        count=count,
+        evolution=evolution,
+        projections=forward.precision,
+    )
     with progress() as bar:
         task = bar.add_task("maps", total=None)
         built = build_gallery(
@@ -154,5 +163,5 @@ def _print(built: "Gallery", photos: str, out: Path) -> None:
     rows = [
         (name, str(layer.maps), str(layer.dead), str(layer.marked)) for name, layer in built.layers.items()
     ]
-    print_table(f"gallery of {title_of(built.model, built.version)}", columns, rows)
+    print_table(f"gallery of {title_of(built.model, built.version, built.precision)}", columns, rows)
     echo(f"{photos}. Open {out / 'index.html'}")

@@ -17,7 +17,9 @@ NOT_SERVING_EXIT = 1
 def health(
     server: Annotated[
         str,
-        typer.Option("--server", metavar="HOST:PORT", help="Address of the service.", show_default=True),
+        typer.Option(
+            "--server", metavar="HOST:PORT", help="Address of the service, or unix:PATH.", show_default=True
+        ),
     ] = "127.0.0.1:50051",
     timeout_s: Annotated[
         float,
@@ -38,6 +40,7 @@ def health(
     \b
     Examples:
       zfscope health --server localhost:50051
+      zfscope health --server unix:/run/zfscope/zfscope.sock
     """
     with connect_to(server, timeout_s=timeout_s) as client:
         status = client.health()

@@ -3,13 +3,13 @@
 import re
 import sys
 from contextlib import redirect_stdout
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from zfscope.cli import options as opt
+from zfscope.cli.forward import ForwardOptions, check_ray
 from zfscope.cli.output import Speed, print_json, print_table, progress, title_of
 from zfscope.cli.photos import sentence, skipped_files_json
 from zfscope.cli.streams import echo
@@ -18,8 +18,8 @@ from zfscope.errors import InputError
 from zfscope.location import find_store
 
 if TYPE_CHECKING:
-    from zfscope.runtimes import Runtime as ForwardRuntime
-    from zfscope.scan import DataSet, Engine, Index, ScanPlan
+    from zfscope.parallel import Engine
+    from zfscope.scan import DataSet, Index, ScanPlan
     from zfscope.scan.manifest import IndexManifest
     from zfscope.store import Model
 
@@ -30,7 +30,8 @@ def index(
         typer.Argument(
             metavar="DATA",
             help="Photos: a folder, optionally with one subfolder per class; a .tar of such a folder; or a "
-            "text file with one path per line, optionally followed by a TAB and the class.",
+            "text file with one path per line, optionally followed by a TAB and the class, or a Parquet file "
+            "with the columns path and class.",
         ),
     ],
     model: opt.ModelName = "",
@@ -57,22 +58,11 @@ def index(
             metavar="DIR", help="Folder to write the index to.  [default: indexes/ in the model's folder]"
         ),
     ] = None,
-    engine: Annotated[
-        opt.EngineName,
-        typer.Option(help="Run in this process or on a Ray cluster; both produce the same index."),
-    ] = opt.EngineName.local,
-    address: Annotated[
-        str,
-        typer.Option(
-            metavar="ADDRESS",
-            help="Address of the Ray cluster: ray://HOST:PORT, or on one of its machines HOST:PORT or auto. "
-            "Every machine must see the photos at the same path.  [default: RAY_ADDRESS, or a temporary "
-            "cluster on this machine's CPUs]",
-        ),
-    ] = "",
+    engine: opt.Engine = opt.EngineName.local,
+    address: opt.RayAddress = "",
     runtime: opt.Runtime = opt.RuntimeName.onnx,
     device: opt.IndexDevice = opt.DeviceName.cpu,
-    precision: opt.Precision = opt.PrecisionName.float32,
+    precision: opt.Precision = None,
     torchserve: opt.TorchServeAddress = "",
     store: opt.Store = None,
     as_json: opt.AsJson = False,
@@ -93,10 +83,11 @@ def index(
       zfscope index /shared/photos --model zfnet-imagenette --engine ray --address ray://head:10001
     """
     from zfscope.datasets.names import similar_classes
-    from zfscope.scan import create_engine, indexes_folder, open_data, plan_scan
+    from zfscope.parallel import create_engine
+    from zfscope.scan import indexes_folder, open_data, plan_scan
     from zfscope.store import ModelStore
 
-    _check_ray(engine, runtime, device)
+    check_ray(engine, runtime, device)
     scan_engine = create_engine(engine, address=address)
     models = ModelStore(find_store(store))
     loaded = (
@@ -110,39 +101,13 @@ def index(
     photos = open_data(data)
     print_data_warnings(similar_classes(photos.classes))
     target = (out or indexes_folder(loaded)) / title
-    forward = ForwardOptions(runtime, device, precision, torchserve)
+    forward = ForwardOptions(runtime, device, precision or opt.PrecisionName.float32, torchserve)
     built = build_index_with_progress(loaded, photos, plan, target, engine=scan_engine, forward=forward)
     if as_json:
         skipped_files = skipped_files_json(photos.skipped_files)
         print_json({"folder": str(target), **counts(built), "passed_over": skipped_files})
     else:
         _print(built, photos, target)
-
-
-@dataclass(frozen=True)
-class ForwardOptions:
-    """Runtime, device and precision of a scan's forward passes.
-
-    torchserve: its address, empty for the default.
-    """
-
-    runtime: opt.RuntimeName = opt.RuntimeName.onnx
-    device: opt.DeviceName = opt.DeviceName.cpu
-    precision: opt.PrecisionName = opt.PrecisionName.float32
-    torchserve: str = ""
-
-    def create_runtime(self, model: "Model") -> "ForwardRuntime":
-        """Create the runtime for a model."""
-        from zfscope.runtimes import TorchServe, create_runtime
-
-        return create_runtime(
-            self.runtime,
-            model,
-            threads=1,
-            device=self.device,
-            precision=self.precision,
-            torchserve=TorchServe(self.torchserve) if self.torchserve else None,
-        )
 
 
 def build_index_with_progress(
@@ -161,7 +126,8 @@ def build_index_with_progress(
     engine: None for this process. forward: None for ONNX Runtime on the CPU. stage: title of the bar. option:
     flag that sets the index's folder, named in errors.
     """
-    from zfscope.scan import build_index, local
+    from zfscope.parallel import LocalEngine
+    from zfscope.scan import build_index
 
     # Ray reports dead workers on stdout, which is reserved for the result.
     with redirect_stdout(sys.stderr), progress(Speed()) as bar:
@@ -171,23 +137,11 @@ def build_index_with_progress(
             data,
             plan,
             target,
-            runtime=(forward or ForwardOptions()).create_runtime(model),
-            engine=engine or local,
+            runtime=(forward or ForwardOptions()).creator()(model),
+            engine=engine or LocalEngine(),
             progress=lambda done, total: bar.update(task, completed=done),
             option=option,
         )
-
-
-def _check_ray(engine: opt.EngineName, runtime: opt.RuntimeName, device: opt.DeviceName) -> None:
-    """Raise InputError for a device or runtime that Ray workers with one CPU each cannot use."""
-    if engine is not opt.EngineName.ray:
-        return
-    if device is not opt.DeviceName.cpu:
-        message = f"--engine ray runs on CPUs, not on device '{device}': use --device cpu"
-        raise InputError(message, field="device")
-    if runtime is opt.RuntimeName.torchserve:
-        message = "--engine ray runs the model inside its own workers: use --runtime onnx or torch"
-        raise InputError(message, field="runtime")
 
 
 def index_name(name: str, data: Path, checkpoint: int | None = None) -> str:
@@ -224,6 +178,7 @@ def counts(index: "Index") -> dict[str, Any]:
         "skipped": manifest.skipped,
         "top": origin.top,
         "rank": origin.rank,
+        "precision": origin.precision.value,
         "layers": {
             layer.name: {"maps": layer.maps, "dead": len(index.dead_maps(layer.name))}
             for layer in origin.layers
@@ -235,7 +190,8 @@ def _print(index: "Index", photos: "DataSet", target: Path) -> None:
     summary = counts(index)
     columns = {"layer": "left", "maps": "right", "dead": "right"}
     rows = [(name, str(layer["maps"]), str(layer["dead"])) for name, layer in summary["layers"].items()]
-    print_table(f"index '{index.name}' of {title_of(summary['model'], summary['version'])}", columns, rows)
+    title = title_of(summary["model"], summary["version"], summary["precision"])
+    print_table(f"index '{index.name}' of {title}", columns, rows)
     echo(f"{photos_indexed(index.manifest, photos)}. Index written to {target}")
 
 

@@ -5,7 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zfscope.cli.index import ForwardOptions, build_index_with_progress
+from zfscope.cli.forward import ForwardOptions
+from zfscope.cli.index import build_index_with_progress
 from zfscope.errors import InputError
 
 if TYPE_CHECKING:

@@ -150,7 +150,7 @@ def _print_model(model: "ModelInfo", selection: LayerSelection | None) -> None:
     summary = model.summary
     columns = {"layer": "left", "kind": "left", "output": "left", "parameters": "right"}
     columns |= {"receptive field (px)": "right", "stride (px)": "right"}
-    title = f"{title_of(summary.name, summary.version)}: {summary.summary}"
+    title = f"{title_of(summary.name, summary.version, model.precision)}: {summary.summary}"
     shown = _selected(model.layers, selection)
     print_table(title, columns, [_layer_row(layer) for layer in shown])
     if others := len(model.layers) - len(shown):

@@ -63,13 +63,28 @@ Runtime = Annotated[
 ]
 IndexDevice = Annotated[
     DeviceName,
-    typer.Option("--device", help="Device for indexing in this process; ignored by TorchServe."),
+    typer.Option("--device", help="Device of the network in this process; ignored by TorchServe."),
+]
+Engine = Annotated[
+    EngineName,
+    typer.Option("--engine", help="Run in this process or on a Ray cluster; both write the same files."),
+]
+RayAddress = Annotated[
+    str,
+    typer.Option(
+        "--address",
+        metavar="ADDRESS",
+        help="Address of the Ray cluster: ray://HOST:PORT, or on one of its machines HOST:PORT or auto. "
+        "Every machine must see the photos at the same path.  [default: RAY_ADDRESS, or a temporary "
+        "cluster on this machine's CPUs]",
+    ),
 ]
 Precision = Annotated[
-    PrecisionName,
+    PrecisionName | None,
     typer.Option(
         "--precision",
-        help="Precision of the forward pass; bfloat16 needs a processor with AMX or AVX512-BF16, or a GPU.",
+        help="Precision of computations in this process; bfloat16 needs a processor with AMX or AVX512-BF16, "
+        "or a GPU; tf32 needs a GPU.  [default: float32]",
     ),
 ]
 Indexes = Annotated[

@@ -20,12 +20,11 @@ from rich.text import Text
 from zfscope.cli.streams import (
     echo,
     escape_for_stdout,
-    one_line,
     standard_output,
     translate_write_errors,
     write,
 )
-from zfscope.text import harmless
+from zfscope.text import harmless, one_line
 
 if TYPE_CHECKING:
     from zfscope.results import Cell, Notice
@@ -110,15 +109,16 @@ def result_json(result: Any, **fields: Any) -> dict[str, Any]:
     return {
         "model": result.model,
         "version": result.version,
+        "precision": result.precision,
         "photo": size_json(result.photo_size),
         **fields,
         "warnings": warnings_json(result.warnings),
     }
 
 
-def title_of(model: str, version: int) -> str:
-    """Return the name and version of a model for titles."""
-    return f"{model} version {version}"
+def title_of(model: str, version: int, precision: str = "") -> str:
+    """Return the name and version of a model for titles, with a precision other than float32."""
+    return f"{model} version {version}{f' in {precision}' if precision not in ('', 'float32') else ''}"
 
 
 class Description(ProgressColumn):
@@ -134,7 +134,8 @@ class Speed(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         """Return the average speed over the last 30 seconds."""
-        return Text(f"{task.speed:.0f} photos/s" if task.speed else "")
+        speed = task.speed or 0
+        return Text(f"{speed:.{0 if speed >= 10 else 1}f} photos/s" if speed else "")
 
 
 def progress(*more: ProgressColumn, transient: bool = True) -> Progress:

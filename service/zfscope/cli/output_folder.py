@@ -9,7 +9,6 @@ the same earlier result are removed, and no others.
 
 import hashlib
 import io
-import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,14 +21,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from zfscope.errors import CannotWrite
 from zfscope.files import folder_for_files, locked, staging_folder, write_file, writing
+from zfscope.text import safe_name, safe_stem
 from zfscope.validation import first_fault
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LEDGER, LOCK = ".zfscope.json", ".zfscope.lock"
-# Most file systems limit names to 255 bytes; one character may take four.
-_MAX_STEM = 40
 _MAX_MODELS = 60
 
 
@@ -141,17 +139,6 @@ def model_id(model: str, version: int) -> str:
 def layer_subject(layer: str) -> Subject:
     """Return the subject of a result for a layer."""
     return Subject(safe_stem(layer), ("layer", layer))
-
-
-def safe_stem(name: str, max_chars: int = _MAX_STEM) -> str:
-    """Return a name without path separators that every file system accepts; letters are kept."""
-    letters = re.sub(r"[^\w-]", "_", unicodedata.normalize("NFC", name))
-    return letters[:max_chars].lstrip("-") or "_"
-
-
-def safe_name(name: str) -> str:
-    """Return a name, possibly received from a service, without characters that could leave the folder."""
-    return re.sub(r"[^A-Za-z0-9_-]", "_", name)
 
 
 def picture_file(name: str) -> str:

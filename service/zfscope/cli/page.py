@@ -4,10 +4,10 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zfscope.allocator import SERVICE_BYTES, keep_freed_memory, release_freed_memory_at_rest
 from zfscope.cli import options as opt
 from zfscope.cli.command import FILES, option, parameter, use_connection_options, with_parameters
 from zfscope.cli.connect import connect
-from zfscope.cli.memory import return_freed_memory
 from zfscope.cli.streams import OutputLost, echo
 from zfscope.errors import MissingExtra, NotFound, ZfscopeError
 
@@ -55,12 +55,20 @@ _CONNECTION = (
 _OTHERS = (
     parameter("open_browser", opt.OpenBrowser, False),
     parameter("store", opt.Store, None),
+    parameter("precision", opt.Precision, None),
     parameter("indexes", opt.Indexes, None),
     parameter("server", opt.Server, ""),
 )
 
 
-def page(store: Path | None, indexes: Path | None, server: str, open_browser: bool, **options: Any) -> None:
+def page(
+    store: Path | None,
+    precision: opt.PrecisionName | None,
+    indexes: Path | None,
+    server: str,
+    open_browser: bool,
+    **options: Any,
+) -> None:
     """Serve the page in the browser until Ctrl-C.
 
     The page analyzes photos in this process, or by the service at --server. Programs get the same over HTTP
@@ -82,7 +90,8 @@ def page(store: Path | None, indexes: Path | None, server: str, open_browser: bo
         raise MissingExtra("the page needs zfscope[page]: pip install 'zfscope[page]'") from error
     from zfscope.wire.settings import read_settings
 
-    return_freed_memory()
+    keep_freed_memory(SERVICE_BYTES)
+    release_freed_memory_at_rest()
     connection = {name: options.pop(f"{_PREFIX}{name}") for name in ("tls", *FILES)}
     options["public_hosts"] = tuple(options.pop("public_host") or ()) or None
     passed = {name: value for name, value in options.items() if value not in (None, "")}
@@ -95,7 +104,10 @@ def page(store: Path | None, indexes: Path | None, server: str, open_browser: bo
 
             webbrowser.open(url)
 
-    with use_connection_options(connection), connect(server, store, indexes=indexes) as client:
+    with (
+        use_connection_options(connection),
+        connect(server, store, precision=precision, indexes=indexes) as client,
+    ):
         if settings.model:
             _check_model(client, settings.model, remote=bool(server))
         serve(client, settings, announce=announce)

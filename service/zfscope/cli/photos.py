@@ -3,7 +3,8 @@
 import re
 import stat
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -12,8 +13,9 @@ from urllib.parse import unquote
 import typer
 
 from zfscope.cli.output import print_json
-from zfscope.cli.streams import echo, one_line
+from zfscope.cli.streams import echo
 from zfscope.errors import InputError, TooLarge
+from zfscope.text import one_line
 
 if TYPE_CHECKING:
     from zfscope.datasets import SkippedFiles
@@ -25,6 +27,7 @@ STDIN = Path("-")
 _MAX_NAMED = 3
 # Pipes of a shell's `<(command)`: unlike other named pipes, they have a writer.
 _SHELL_PIPE = re.compile(r"/dev/stdin|/dev/fd/\d+|/proc/(self|\d+)/fd/\d+")
+_IMAGE_FIELD = re.compile(r"images\[(\d+)\]")
 _FILE_URL = re.compile(r"^file:/+(localhost/+)?", re.IGNORECASE)
 _URL = re.compile(r"^(?!file:)([a-zA-Z][a-zA-Z0-9+.-]+):/+(?=[^/])")
 
@@ -134,6 +137,18 @@ def process_photos(photos: Sequence[Path], work: Callable[[Path, bytes], None], 
                 print_json({"file": str(path), "error": str(error)})
     if faults:
         raise typer.Exit(ERROR_EXIT)
+
+
+@contextmanager
+def naming_photos(paths: Sequence[Path]) -> Iterator[None]:
+    """Name the file in the message of an error about one of several photos of a call, `images[N]`."""
+    try:
+        yield
+    except InputError as error:
+        match = _IMAGE_FIELD.match(error.field)
+        if match and len(paths) > 1:
+            raise type(error)(f"{paths[int(match[1])]}: {error}", field=error.field) from error
+        raise
 
 
 def skipped_files_json(skipped_files: "Iterable[SkippedFiles]") -> dict[str, int]:

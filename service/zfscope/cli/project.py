@@ -11,9 +11,10 @@ from zfscope.cli import options as opt
 from zfscope.cli.analysis import AnalysisRunner, ResultView, WrittenFiles, analysis, each_photo
 from zfscope.cli.command import option
 from zfscope.cli.output import print_table, result_json, title_of
-from zfscope.cli.output_folder import npy, photo_subject, picture_file, safe_name, written_path
+from zfscope.cli.output_folder import npy, photo_subject, picture_file, written_path
 from zfscope.cli.streams import echo
 from zfscope.errors import InputError
+from zfscope.text import safe_name
 
 if TYPE_CHECKING:
     from zfscope.client import Box, Projection, Projections, Unit
@@ -135,7 +136,7 @@ def _show(result: "Projections", written: WrittenFiles, *, photo: Path) -> None:
         )
         for item in result.projections
     ]
-    print_table(f"{photo.name}, by {title_of(result.model, result.version)}", columns, rows)
+    print_table(f"{photo.name}, by {title_of(result.model, result.version, result.precision)}", columns, rows)
     if sheet := written.get(_sheet(result)):
         echo(f"Sheet of all projections: {sheet}")
 

@@ -158,11 +158,6 @@ def write(text: str, *, err: bool = False) -> None:
         print(text, file=stream, end="", flush=True)
 
 
-def one_line(text: str) -> str:
-    """Join the lines of a message."""
-    return " ".join(text.split())
-
-
 @contextlib.contextmanager
 def translate_write_errors(stream: TextIO) -> Iterator[None]:
     """Raise OutputLost if writing to a stream fails."""

@@ -74,7 +74,11 @@ def print_maps(analyzed: "Analyzed", written: WrittenFiles) -> None:
         of_map = [[row for row in table if row["map"] == summary["map"]] for table in (histograms, classes)]
         bars, named = _bars([row["photos"] for row in of_map[0][1:]]), _named(of_map[1])
         rows.append((f"{summary['map']}", active, strength, bars, named, strongest))
-    print_table(f"{layer_of(analyzed)} of {title_of(analyzed.model, analyzed.version)}", columns, rows)
+    print_table(
+        f"{layer_of(analyzed)} of {title_of(analyzed.model, analyzed.version, analyzed.precision)}",
+        columns,
+        rows,
+    )
     lost = [record for record in records if RecordState(record["state"]).lost]
     for record in lost:
         echo(f"map {record['map']}, photo {record['rank'] + 1}: {record['state']}: {record['path']}")

@@ -180,7 +180,7 @@ def _check_hidden(source: str, network: str | None, hidden: int | None) -> None:
 
 
 def _train(settings: "TrainingSettings", store: Path) -> "tuple[TrainingSession, Path]":
-    from zfscope.cli.memory import keep_freed_memory
+    from zfscope.allocator import keep_freed_memory
     from zfscope.store.write import check_available
     from zfscope.training.run import TrainingCallbacks
     from zfscope.training.session import TrainingSession

@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from typing import TextIO
 
 from zfscope.cli.streams import OutputLost, echo
-from zfscope.text import harmless
+from zfscope.text import harmless, one_line
 
 
 def warning_line(message: str) -> str:
     """Format a warning as one line without control characters."""
-    return harmless(" ".join(f"zfscope: warning: {message}".split()))
+    return harmless(one_line(f"zfscope: warning: {message}"))
 
 
 def print_data_warnings(messages: Iterable[str]) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from zfscope.client.files import check_size
+from zfscope.client.files import File, check_size, contents, is_file
 from zfscope.errors import InputError
 from zfscope.v1 import image_pb2
 from zfscope.wire.tensors import tensor_to_wire
@@ -42,6 +42,10 @@ class ArrayLike(Protocol):
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
         """Return it as a numpy array."""
         ...
+
+
+# An attribution: an array of numbers, (rows, columns) of the network's input, or a .npy file of one.
+Attribution = File | NDArray[Any] | ArrayLike
 
 
 def is_array(value: Any) -> bool:
@@ -130,3 +134,25 @@ def _advice(array: NDArray[Any]) -> str:
     if array.dtype.kind in "iu" and array.dtype != np.uint8:
         return "convert it to uint8, scaled to 0 to 255; "
     return ""
+
+
+def attribution_to_wire(attribution: Attribution) -> bytes:
+    """Return an attribution as the bytes of a .npy file. Raises InputError for another value."""
+    value: Any = attribution
+    if isinstance(value, Image.Image) or not (is_file(value) or is_array(value)):
+        raise InputError(
+            f"attribution is of type {type(value).__name__}; allowed: an array (rows, columns), or a .npy "
+            "file as bytes, as a path or opened in binary mode",
+            field="attribution",
+        )
+    if is_file(value):
+        return contents(value, field="attribution")
+    array = to_array(value, "attribution")
+    if array.dtype.hasobject:
+        raise InputError(
+            f"attribution is an array of {array.dtype}; allowed: real numbers", field="attribution"
+        )
+    check_size(array.nbytes, "attribution")
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()

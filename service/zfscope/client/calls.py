@@ -25,6 +25,7 @@ from zfscope.answers import (
 from zfscope.answers.analysis import Size, TypedAnalysis, rename_fields
 from zfscope.answers.architectures import MAX_MODELS
 from zfscope.cancellation import Cancellation
+from zfscope.client.arrays import attribution_to_wire
 from zfscope.client.generated import AnalysisOptions, CallOptions
 from zfscope.client.photos import Photo, image_to_wire, images_to_wire, masks_to_wire
 from zfscope.client.shapes import polygons_to_wire
@@ -42,6 +43,18 @@ M = TypeVar("M", bound=Message)
 _COMMON = ("model", "version", "pictures", "tensors")
 _CONTROL = ("timeout_s", "cancel", "progress", "partial_results")
 _CALL = (*_COMMON, *_CONTROL)
+# Maximum time limit, three years: gRPC misreads much longer ones as already expired.
+_MAX_TIMEOUT_S = 1e8
+
+
+def validate_timeout_s(timeout_s: float | None) -> float:
+    """Return a time limit in seconds; None and infinity mean no limit. Raises InputError unless positive."""
+    value: Any = timeout_s
+    if value is None:
+        return _MAX_TIMEOUT_S
+    if not isinstance(value, int | float) or not value > 0:
+        raise InputError(f"timeout_s is {value!r}; allowed: seconds above 0", field="timeout_s")
+    return min(value, _MAX_TIMEOUT_S)
 
 
 @dataclass(frozen=True, eq=False)
@@ -258,6 +271,10 @@ def _typed(
     parameters = {name: value for name, value in options.items() if name not in _CALL}
     if "masks" in parameters:
         parameters["masks"] = masks_to_wire(parameters["masks"])
+    if "method_parameters" in parameters:
+        parameters["method_parameters"] = _json(parameters["method_parameters"])
+    if parameters.get("attribution") is not None:
+        parameters["attribution"] = attribution_to_wire(parameters["attribution"])
     if "polygons" in parameters:
         parameters["polygons"] = polygons_to_wire(parameters["polygons"])
     call_options = {name: options[name] for name in _CALL if name in options}

@@ -40,7 +40,7 @@ class Client(ClientMethods):
     def __init__(self, address: str, *, timeout_s: float | None = 60, access: Access | None = None) -> None:
         """Create a client; the connection is established by the first call.
 
-        address: HOST:PORT, http://HOST:PORT or any gRPC target, with a port. For several replicas:
+        address: HOST:PORT, unix:PATH, http://HOST:PORT or any gRPC target with a port. For several replicas:
         `dns:///HOST:PORT`, a name that resolves to all of them, or `ipv4:10.0.0.1:50051,10.0.0.2:50051`.
         timeout_s: time limit of each call in seconds; None for no limit.
         access: TLS and token; by default read from the environment, see `Access`.

@@ -2,30 +2,18 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import grpc
 
 from zfscope.cancellation import Cancellation
 from zfscope.client.access import Access
+from zfscope.client.calls import validate_timeout_s
 from zfscope.client.retry import failure_of
 from zfscope.client.target import Target, parse_target
-from zfscope.errors import Cancelled, InputError, ZfscopeError
+from zfscope.errors import Cancelled, ZfscopeError
 from zfscope.wire.settings import read_settings
 
-# Maximum time limit, three years: gRPC misreads much longer ones as already expired.
-_MAX_TIMEOUT_S = 1e8
 _CLOSED = "the client is closed; create a new one"
-
-
-def validate_timeout_s(timeout_s: float | None) -> float:
-    """Return a time limit in seconds; None and infinity mean no limit. Raises InputError unless positive."""
-    value: Any = timeout_s
-    if value is None:
-        return _MAX_TIMEOUT_S
-    if not isinstance(value, int | float) or not value > 0:
-        raise InputError(f"timeout_s is {value!r}; allowed: seconds above 0", field="timeout_s")
-    return min(value, _MAX_TIMEOUT_S)
 
 
 class Connection:
@@ -36,7 +24,7 @@ class Connection:
         access = access or read_settings(Access)
         self.target: Target = parse_target(address)
         self.credentials = access.credentials_for(self.target)
-        self.server_name = access.tls_server_name
+        self.server_name = access.tls_server_name or self.target.server_name
         self.metadata = access.metadata(self.target, tls=self.credentials is not None)
         self.timeout_s = validate_timeout_s(timeout_s)
         self.closed = False

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypedDict, TypeVar, Unpack
 
 from zfscope.answers import Progress, Unit
 from zfscope.cancellation import Cancellation
+from zfscope.client.arrays import Attribution
 from zfscope.client.files import File
 from zfscope.client.shapes import Polygon
 from zfscope.images.geometry import Box
@@ -17,6 +18,7 @@ __all__ = [
     "CompareOptions",
     "CorrespondOptions",
     "EvolveOptions",
+    "FaithfulnessOptions",
     "InvarianceOptions",
     "OccludeOptions",
     "ProjectOptions",
@@ -132,6 +134,45 @@ class EvolveOptions(AnalysisOptions, total=False):
     first: int
     epochs: Sequence[int]
     settling: bool
+
+
+class FaithfulnessOptions(AnalysisOptions, total=False):
+    """Options of the analysis.
+
+    method: Analyzer whose tensor `attribution` is measured, such as occlude. Default: 'occlude'.
+    method_parameters: Parameters of that analyzer by name. The class is added, unless they select one.
+    attribution: Attribution to measure instead of a method's: a .npy file of numbers (rows, columns) of
+        the network's input; for a single photo.
+    labels: Class of each photo, in order: the id or name of a label, or '' for the most likely class.
+        Empty: the most likely class of every photo.
+    removal: Replacement of removed pixels: blur (the network's crop, blurred by a Gaussian with a
+        standard deviation of 1/14 of its side), mean (the mean colour of that crop) or grey (128).
+        Default: 'blur'.
+    step: Share of the pixels that is removed per step; rounded so that all steps are equal. Default:
+        0.02.
+    value: Class score to follow: probability or logit. Default: 'probability'.
+    random: Number of random orders to compare with; 0 for none. Default: 5.
+    seed: Seed of the random orders, and of the order of pixels with equal attributions. Default: 0.
+    control: Whether to measure the attribution of the network with randomised weights, too. Default:
+        True.
+    boxes: Boxes around the object in photo pixels: the pointing game measures the share of the
+        attribution inside; for a single photo.
+    masks: Masks of the object for the pointing game: image files of the photo's size; pixels lighter
+        than 127 are inside; for a single photo.
+    """
+
+    method: str
+    method_parameters: Mapping[str, Any]
+    attribution: Attribution
+    labels: Sequence[str]
+    removal: str
+    step: float
+    value: str
+    random: int
+    seed: int
+    control: bool
+    boxes: Sequence[Box]
+    masks: Sequence[File]
 
 
 class InvarianceOptions(AnalysisOptions, total=False):
@@ -263,7 +304,7 @@ class TopKOptions(AnalysisOptions, total=False):
 
 
 if TYPE_CHECKING:
-    from zfscope.answers import Activations, Analyzed, AnalyzerInfo, Classification, Comparison, Correspondence, Evolution, IndexedPhoto, Invariance, ModelInfo, ModelSummary, Occlusion, Projections, TopK
+    from zfscope.answers import Activations, Analyzed, AnalyzerInfo, Classification, Comparison, Correspondence, Evolution, FaithfulnessResult, IndexedPhoto, Invariance, ModelInfo, ModelSummary, Occlusion, Projections, TopK
     from zfscope.client.calls import AnalysisRequest, UnaryCall
     from zfscope.client.photos import Photo
 
@@ -294,6 +335,9 @@ if TYPE_CHECKING:
         async def activations(self, photo: Photo, **options: Unpack[ActivationsOptions]) -> Activations: ...
         async def occlude(self, photo: Photo, **options: Unpack[OccludeOptions]) -> Occlusion: ...
         async def measure_invariance(self, photos: Sequence[Photo], **options: Unpack[InvarianceOptions]) -> Invariance: ...
+        async def measure_faithfulness(
+            self, photos: Sequence[Photo], **options: Unpack[FaithfulnessOptions]
+        ) -> FaithfulnessResult: ...
         async def correspond(
             self,
             photos: Sequence[Photo],

@@ -10,6 +10,7 @@ from zfscope.answers import (
     ARCHITECTURES,
     CORRESPOND,
     EVOLVE,
+    FAITHFULNESS,
     INVARIANCE,
     OCCLUDE,
     PROJECT,
@@ -21,6 +22,7 @@ from zfscope.answers import (
     Comparison,
     Correspondence,
     Evolution,
+    FaithfulnessResult,
     IndexedPhoto,
     Invariance,
     ModelInfo,
@@ -52,6 +54,7 @@ from zfscope.client.generated import (
     CompareOptions,
     CorrespondOptions,
     EvolveOptions,
+    FaithfulnessOptions,
     InvarianceOptions,
     OccludeOptions,
     ProjectOptions,
@@ -136,6 +139,12 @@ class CommonMethods(Protocol):
     def measure_invariance(self, photos: Sequence[Photo], **options: Unpack[InvarianceOptions]) -> Invariance:
         """Translate, scale and rotate photos; measure how features and classes change (Sec 4, Fig 5)."""
         return self._run(lambda: photos_request(INVARIANCE, photos, options, InvarianceOptions))
+
+    def measure_faithfulness(
+        self, photos: Sequence[Photo], **options: Unpack[FaithfulnessOptions]
+    ) -> FaithfulnessResult:
+        """Measure how faithful explanations of classes are, by deletion and insertion curves."""
+        return self._run(lambda: photos_request(FAITHFULNESS, photos, options, FaithfulnessOptions))
 
     def correspond(
         self,

@@ -1,14 +1,14 @@
-"""Addresses of a service: HOST:PORT, or a gRPC target with a scheme such as dns: or unix:."""
+"""Addresses of a service: HOST:PORT, unix:PATH, or a gRPC target with a scheme such as dns:."""
 
 import re
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from zfscope.address import Address, is_loopback, parse_address
+from zfscope.address import Address, is_loopback, parse_address, parse_socket
 from zfscope.errors import InputError
 from zfscope.proxies import Proxy, proxy_of
 
-_LOCAL = re.compile(r"(unix|unix-abstract|vsock):")
+_LOCAL = re.compile(r"(unix-abstract|vsock):")
 _LISTS = re.compile(r"(ipv4:|ipv6:)")
 _NAMES = re.compile(r"(dns:(?://[^/]*/)?/?)")
 _FOREIGN = re.compile(r"(xds|google-c2p):")
@@ -26,6 +26,11 @@ class Target:
     def tls(self) -> bool:
         """Whether it was written as a URL that requires TLS."""
         return any(address.tls for address in self.addresses)
+
+    @property
+    def server_name(self) -> str:
+        """Host name expected in the certificate, if it is not the host of the address; empty otherwise."""
+        return "localhost" if self.text.startswith("unix:") else ""  # gRPC would expect the path
 
     @property
     def several(self) -> bool:
@@ -51,11 +56,13 @@ def parse_target(text: str) -> Target:
     gRPC's schemes are passed on, but each address in them needs a port: gRPC would silently use 443.
     """
     stripped = text.strip()
-    if _LOCAL.match(stripped):
-        return Target(stripped, local=True)
     if _FOREIGN.match(stripped):
         return Target(stripped)
     try:
+        if path := parse_socket(stripped):
+            return Target(f"unix:{path}", local=True)
+        if _LOCAL.match(stripped):
+            return Target(stripped, local=True)
         return _of_addresses(stripped)
     except ValueError as error:
         raise InputError(str(error), field="address") from error

@@ -1,4 +1,4 @@
-"""Data sets: numbered photos in a folder, a tar, or listed in a text file."""
+"""Data sets: numbered photos in a folder, a tar, or listed in a file."""
 
 import hashlib
 import os

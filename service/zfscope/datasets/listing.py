@@ -1,4 +1,4 @@
-"""Listing of data sets: a folder, a tar, or a text file that lists photos."""
+"""Listing of data sets: a folder, a tar, or a text or Parquet file that lists photos."""
 
 from pathlib import Path
 
@@ -13,10 +13,11 @@ from zfscope.errors import InputError
 def open_data(path: Path) -> DataSet:
     """List the photos of a data set, sorted by name.
 
-    path: a folder whose sub-folders are the classes, an uncompressed tar of such a folder, or a text file
-    with one path per line, relative to that file and optionally followed by a TAB and the class. In folders
-    and tars, files with other suffixes than those of photos are recognised by their first bytes; hidden files
-    and system folders are skipped. Links in folders are followed.
+    path: a folder whose sub-folders are the classes, an uncompressed tar of such a folder, a text file with
+    one path per line, relative to that file and optionally followed by a TAB and the class, or a Parquet file
+    with the columns `path` and optionally `class`. In folders and tars, files with other suffixes than those
+    of photos are recognised by their first bytes; hidden files and system folders are skipped. Links in
+    folders are followed.
 
     Raises InputError if the data set does not exist or contains no photos.
     """

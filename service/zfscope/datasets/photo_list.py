@@ -1,4 +1,4 @@
-"""Reading of text files that list photos."""
+"""Reading of text and Parquet files that list photos."""
 
 import os
 import stat
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from zfscope.datasets.dataset import MISSING, ListedFile, file_stamp
 from zfscope.datasets.names import as_unicode, quoted
+from zfscope.datasets.parquet_list import PARQUET_FORMAT, is_parquet, read_parquet_rows
 from zfscope.errors import InputError
 from zfscope.text import BYTE_ORDER_MARK, decode_text, encoding_of, is_comment
 
@@ -19,16 +20,20 @@ _HEADERS = frozenset({"file", "file_name", "filename", "filepath", "image", "nam
 
 
 def read_photo_list(path: Path) -> Mapping[str, ListedFile]:
-    """Return the photos listed in a text file, by path; duplicates count once.
+    """Return the photos listed in a text or Parquet file, by path; duplicates count once.
 
-    Each line is a path, relative to the file's folder or absolute, optionally followed by a TAB and the
-    class. Lines that start with '# ' are comments. The encoding is UTF-8, or UTF-16 with a byte order mark.
+    Each line of a text is a path, relative to the file's folder or absolute, optionally followed by a TAB and
+    the class. Lines that start with '# ' are comments. The encoding is UTF-8, or UTF-16 with a byte order
+    mark. A Parquet file has a column `path` and optionally a column `class`.
 
-    Raises InputError if the file is not such a text, if none of its photos exists, if a photo has two
-    classes, and for lines with more columns and header lines.
+    Raises InputError if the file is neither, if none of its photos exists, if a photo has two classes, and
+    for lines with more columns and header lines.
     """
     photos: dict[str, ListedFile] = {}
-    for name, label in _read_lines(path):
+    rows, form = (
+        (read_parquet_rows(path), PARQUET_FORMAT) if is_parquet(path) else (_read_lines(path), _FORMAT)
+    )
+    for name, label in rows:
         photo = photos.setdefault(name, _list_file(path.parent / name, label))
         if photo.label != label:
             message = f"'{path}' lists {quoted(name)} with two classes, '{photo.label}' and '{label}'"
@@ -39,7 +44,7 @@ def read_photo_list(path: Path) -> Mapping[str, ListedFile]:
         first = f"the first is {'the folder ' if is_folder else ''}{quoted(name)}"
         number = "1 photo" if len(photos) == 1 else f"{len(photos):,} photos"
         listed = f"{number}, none of which exists; {first}" if photos else "no photos"
-        raise InputError(f"'{path}' lists {listed}; {_FORMAT}", field="data")
+        raise InputError(f"'{path}' lists {listed}; {form}", field="data")
     return photos
 
 
@@ -59,7 +64,7 @@ def _read_lines(path: Path) -> Iterator[tuple[str, str]]:
                     yield os.path.normpath(name), "".join(rest)
     except (UnicodeError, OSError) as error:
         shown = as_unicode(str(path))
-        message = f"'{shown}' is not a folder, a tar or a text file that lists photos: {error}"
+        message = f"'{shown}' is not a folder, a tar, or a text or Parquet file that lists photos: {error}"
         raise InputError(message, field="data") from error
 
 

@@ -10,6 +10,7 @@ from zfscope.datasets.names import as_unicode, quoted
 from zfscope.errors import InputError
 from zfscope.images.decode import decode
 from zfscope.images.limits import DecodeLimits, environment_limits
+from zfscope.text import one_line
 
 DIGEST_BYTES = 16
 # Subject of decoding errors, which name the field at fault.
@@ -57,7 +58,7 @@ def read_usable_photo(photo: Photo) -> bytes:
     try:
         decode(data, field=FILE_FIELD)
     except InputError as error:
-        raise UnusablePhoto(" ".join(error.message.split())) from error
+        raise UnusablePhoto(one_line(error.message)) from error
     return data
 
 

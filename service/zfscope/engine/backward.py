@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from zfscope.engine.signal import Signal, clip, extract
+from zfscope.engine.signal import Signal, clip, extract, sum_type
 from zfscope.engine.trace import Trace
 from zfscope.networks.forward import FORWARD, Weights, per_map
 from zfscope.networks.layer import KindTable, Layer
@@ -82,8 +82,9 @@ def unpool(layer: MaxPool, signal: Signal, context: LayerContext) -> Sequence[Si
     targets = (switches // columns - start[:, 0]) * width + switches % columns - start[:, 1]
     # Positions beyond the map have no valid switch; their signal is zero and may be added anywhere.
     targets = targets.clamp(0, height * width - 1).flatten(2)
-    below = signal.values.new_zeros(*targets.shape[:2], height * width)
-    values = below.scatter_add(2, targets, signal.values.flatten(2)).view(*targets.shape[:2], height, width)
+    pooled = signal.values.flatten(2).to(sum_type(signal.values))
+    below = pooled.new_zeros(*targets.shape[:2], height * width).scatter_add(2, targets, pooled)
+    values = below.to(signal.values.dtype).view(*targets.shape[:2], height, width)
     return [clip(Signal(values, signal.images, origins), rows, columns)]
 
 
@@ -121,7 +122,7 @@ def spread(layer: AvgPool, signal: Signal, context: LayerContext) -> Sequence[Si
         factors = torch.from_numpy(scale).to(above)[None, None]
         above = above * extract(factors, replace(signal, images=torch.zeros_like(signal.images)))
     if signal.size == (1, 1):  # pooling over whole maps, for which a convolution is far slower
-        values = (above / (rows * columns)).expand(-1, -1, rows, columns)
+        values = (above / (rows * columns)).repeat(1, 1, rows, columns)
     else:
         even = above.new_full((maps, 1, rows, columns), 1 / (rows * columns))
         values = F.conv_transpose2d(above, even, stride=layer.stride, groups=maps)
@@ -161,7 +162,7 @@ def apply_slopes(layer: PReLU, signal: Signal, context: LayerContext) -> Sequenc
 
 def _gradient(layer: Layer, signal: Signal, context: LayerContext) -> Signal:
     with torch.enable_grad():
-        source = extract(context.source(), signal).detach().requires_grad_()
+        source = extract(context.source(), signal).to(signal.values.dtype).detach().requires_grad_()
         outputs = FORWARD[layer.kind](layer, [source], context.weights)
     (gradient,) = torch.autograd.grad(outputs, source, signal.values)
     return signal.with_values(gradient)

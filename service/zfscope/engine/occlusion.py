@@ -2,9 +2,15 @@
 
 The results are exact: every such activation is computed as in a forward pass, from its changed inputs and the
 unchanged ones in the trace.
+
+A network in bfloat16 recomputes in that precision, from a trace in float32: unchanged activations then have
+one rounding error instead of those of all layers below. Requested fully connected layers, such as the class
+scores, are float32 sums of the products of rounded inputs and weights. On nine photos, this reduced the
+median error of ZFNet's occlusion maps from 0.5 % of their range, with trace and scores in bfloat16, to
+0.15 %.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -22,11 +28,12 @@ from zfscope.engine.changes import (
     windows_around,
     windows_below,
 )
+from zfscope.engine.cpu.linear import MANY_ROWS, packed_linear
 from zfscope.engine.cpu.threads import interleave
 from zfscope.engine.signal import Signal, channels_last_rows
 from zfscope.engine.trace import Trace
 from zfscope.errors import InputError
-from zfscope.networks.forward import FORWARD, pad_maps
+from zfscope.networks.forward import FORWARD, Weights, pad_maps
 from zfscope.networks.layer import Layer
 from zfscope.networks.network import Network
 from zfscope.networks.spec import INPUT
@@ -56,12 +63,13 @@ class Recomputed:
 class _LayerStep:
     """A layer of the forward pass, with its unchanged inputs.
 
-    unpadded: the layer without padding. clean: its inputs from the trace, padded. before: rows of padding at
-    the top and columns of padding at the left. edge_scale: see `Layer.edge_scale`.
+    run: maps inputs, with their padding, to the output. clean: its inputs from the trace, padded, in the
+    precision of the layer. before: rows of padding at the top and columns of padding at the left. edge_scale:
+    see `Layer.edge_scale`.
     """
 
     layer: Layer
-    unpadded: Layer
+    run: Callable[[Sequence[Tensor]], Tensor]
     sources: Sequence[str]
     clean: Sequence[Tensor]
     before: tuple[int, int]
@@ -78,8 +86,9 @@ def recompute(
 ) -> Iterator[Recomputed]:
     """Recompute layers for a batch of changes to the traced images; yield the results in parts.
 
-    trace: must include all requested layers. changes: new preprocessed pixels, (N, C, rows, columns), of
-    windows within the images; each change is applied to the original image.
+    trace: must include all requested layers; its precision is that of the network, or higher. changes: new
+    preprocessed pixels, (N, C, rows, columns), of windows within the images; each change is applied to the
+    original image.
 
     Each change is in one part with layers of maps and in a later, larger part with fully connected layers;
     changes come in any order, and a part without requested layers is empty. Computing a part takes a fraction
@@ -112,7 +121,11 @@ def _recompute_parts(
     needed = network.spec.needed_for(layers)
     regions = _regions(network, changes, needed)
     update = _ForwardUpdate(
-        network, regions, changes, layers, [_layer_step(network, trace, layer) for layer in needed]
+        network,
+        regions,
+        changes,
+        layers,
+        [_layer_step(network, trace, layer, changes, requested=layer.name in layers) for layer in needed],
     )
     on_cpu = changes.values.device.type == "cpu"
     cores = torch.get_num_threads() if on_cpu else 1
@@ -178,28 +191,51 @@ def _concatenate_signals(signals: Sequence[Signal]) -> Signal:
     return Signal(*(torch.cat(column) for column in zip(*tensors, strict=True)))
 
 
-def _layer_step(network: Network, trace: Trace, layer: Layer) -> _LayerStep:
-    sources = network.spec.sources[layer.name]
-    clean = [trace.outputs[source] for source in sources]
-    window = layer.window
+def _layer_step(
+    network: Network, trace: Trace, layer: Layer, changes: Signal, *, requested: bool
+) -> _LayerStep:
+    sources, dtype = network.spec.sources[layer.name], next(network.parameters()).dtype
+    weights = network.weights(layer.name)
+    is_connected = weights is not None and len(network.shapes[layer.name]) == 1
+    if requested and is_connected and dtype == torch.bfloat16:
+        dtype, weights = torch.float32, _in_float32(weights)
+    clean = [trace.outputs[source].to(dtype) for source in sources]
+    run, window = _function(layer.unpadded, weights, rows=len(changes.values)), layer.window
     if window is None:
-        return _LayerStep(layer, layer, sources, clean, (0, 0))
+        return _LayerStep(layer, run, sources, clean, (0, 0))
     shape = network.shapes[sources[0]]
     border = window.whole_padding(*shape[1:])
     clean = [pad_maps(maps, border, window.padding_value) for maps in clean]
     scale = layer.edge_scale(shape)
     factors = None if scale is None else torch.from_numpy(scale).to(clean[0])
-    return _LayerStep(layer, layer.unpadded, sources, clean, (border.top, border.left), factors)
+    return _LayerStep(layer, run, sources, clean, (border.top, border.left), factors)
+
+
+def _function(layer: Layer, weights: Weights, *, rows: int) -> Callable[[Sequence[Tensor]], Tensor]:
+    """Return the forward step of a layer for many changes. rows: number of changes."""
+    if weights is not None and weights[0].dim() == 2 and rows >= MANY_ROWS:
+        multiply = packed_linear(*weights)
+        if multiply is not None:
+            return lambda inputs: multiply(inputs[0])
+    return lambda inputs: FORWARD[layer.kind](layer, inputs, weights)
+
+
+def _in_float32(weights: Weights) -> Weights:
+    assert weights is not None
+    weight, bias = weights
+    return weight.float(), None if bias is None else bias.float()
 
 
 def _apply(network: Network, step: _LayerStep, known: Mapping[str, Signal], windows: WindowBatch) -> Signal:
     """Compute windows of a layer's maps from the windows of its inputs that they depend on."""
     layer = step.layer
     inputs = [
-        _changed_patches(maps, windows_below(network, layer, source, windows), known[source], step.before)
+        _changed_patches(
+            maps, windows_below(network, layer, source, windows), known[source].to(maps.dtype), step.before
+        )
         for source, maps in zip(step.sources, step.clean, strict=True)
     ]
-    values = FORWARD[layer.kind](step.unpadded, inputs, network.weights(layer.name))
+    values = step.run(inputs)
     if layer.window and values.shape[2:] != windows.size:
         # A layer that pads internally returns a value for every position read; only those with a complete
         # window are valid.

@@ -1,7 +1,7 @@
 """Signals of the backward pass: one window of a layer's maps per seed, zero outside the window."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -30,8 +30,12 @@ class Signal:
         return Signal(self.values[seeds], self.images[seeds], self.origins[seeds])
 
     def with_values(self, values: Tensor) -> "Signal":
-        """Return the same windows with other values."""
-        return Signal(values, self.images, self.origins)
+        """Return the same windows with other values, in the precision of this signal."""
+        return Signal(values.to(self.values.dtype), self.images, self.origins)
+
+    def to(self, dtype: torch.dtype) -> "Signal":
+        """Return the signal in another precision."""
+        return Signal(self.values.to(dtype), self.images, self.origins)
 
 
 def extract(maps: Tensor, signal: Signal) -> Tensor:
@@ -44,13 +48,13 @@ def extract(maps: Tensor, signal: Signal) -> Tensor:
         return maps[signal.images]
     windows = empty_maps(maps, len(signal.images), maps.shape[1], *signal.size)
     for row, image in enumerate(signal.images.tolist()):
-        in_map, in_window = _overlap(signal, row, *maps.shape[2:])
+        in_map, in_window = overlap(signal, row, *maps.shape[2:])
         windows[row][in_window] = maps[image][in_map]
     return windows
 
 
 def clip(signal: Signal, rows: int, columns: int) -> Signal:
-    """Clip windows to a map of rows x columns.
+    """Clip windows to a map of rows x columns. Writes to the signal's values.
 
     Rows and columns outside the map are cropped if they are outside in every window, and set to zero
     otherwise: all windows have the same size. Windows at least as large as the map become the whole map.
@@ -59,12 +63,15 @@ def clip(signal: Signal, rows: int, columns: int) -> Signal:
     (height, width), origins = signal.size, signal.origins.tolist()
     if height >= rows and width >= columns:
         return Signal(on_canvas(signal, rows, columns), signal.images, torch.zeros_like(signal.origins))
-    if all(0 <= y <= rows - height and 0 <= x <= columns - width for y, x in origins):
-        return signal
-    inside = signal.values.new_ones(len(origins), 1, rows, columns)
-    return signal.with_values(
-        signal.values * extract(inside, replace(signal, images=torch.arange(len(origins))))
-    )
+    for values, (y, x) in zip(signal.values, origins, strict=True):
+        # An empty slice costs as much as a small one; most windows are inside.
+        if y < 0 or y > rows - height:
+            values[:, : max(-y, 0)] = 0
+            values[:, max(rows - y, 0) :] = 0
+        if x < 0 or x > columns - width:
+            values[:, :, : max(-x, 0)] = 0
+            values[:, :, max(columns - x, 0) :] = 0
+    return signal
 
 
 def _trimmed(signal: Signal, rows: int, columns: int) -> Signal:
@@ -87,12 +94,22 @@ def on_canvas(signal: Signal, rows: int, columns: int) -> Tensor:
     return maps
 
 
-def empty_maps(like: Tensor, seeds: int, maps: int, rows: int, columns: int) -> Tensor:
-    """Return zeros of shape (seeds, maps, rows, columns), with the dtype and device of `like`.
+def empty_maps(
+    like: Tensor, seeds: int, maps: int, rows: int, columns: int, *, dtype: torch.dtype | None = None
+) -> Tensor:
+    """Return zeros of shape (seeds, maps, rows, columns) on the device of `like`.
 
-    The memory format is channels-last, as in a trace.
+    dtype: None for that of `like`. The memory format is channels-last, as in a trace.
     """
-    return like.new_zeros(seeds, rows, columns, maps).permute(0, 3, 1, 2)
+    return like.new_zeros(seeds, rows, columns, maps, dtype=dtype).permute(0, 3, 1, 2)
+
+
+def sum_type(values: Tensor) -> torch.dtype:
+    """Return the precision in which values are added up: float32 for bfloat16, else that of the values.
+
+    A sum in bfloat16 would be rounded to 8 bits after each term.
+    """
+    return torch.float32 if values.dtype == torch.bfloat16 else values.dtype
 
 
 def channels_last_rows(maps: Tensor) -> Tensor:
@@ -103,7 +120,7 @@ def channels_last_rows(maps: Tensor) -> Tensor:
 def write_into(signal: Signal, maps: Iterable[Tensor]) -> None:
     """Write each window into its seed's empty maps, (C, H, W)."""
     for row, empty in enumerate(maps):
-        in_map, in_window = _overlap(signal, row, *empty.shape[1:])
+        in_map, in_window = overlap(signal, row, *empty.shape[1:])
         empty[in_map] = signal.values[row][in_window]
 
 
@@ -127,7 +144,7 @@ def _covers_map(signal: Signal, rows: int, columns: int) -> bool:
 MapSlice = tuple[slice, slice, slice]
 
 
-def _overlap(signal: Signal, row: int, rows: int, columns: int) -> tuple[MapSlice, MapSlice]:
+def overlap(signal: Signal, row: int, rows: int, columns: int) -> tuple[MapSlice, MapSlice]:
     """Return the part of the map that a seed's window covers, and the corresponding part of the window."""
     (top, left), (height, width) = signal.origins[row].tolist(), signal.size
     y, x = _common(top, height, rows), _common(left, width, columns)

@@ -151,6 +151,7 @@ def _describe_gallery(
         index_sha256=plan.index_sha256,
         photos=plan.index.manifest.images,
         top=plan.top,
+        precision=plan.precision,
         epochs=plan.epochs,
         layers={name: _summarise(maps, warnings[name]) for name, maps in facts.items()},
     )

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from zfscope.choices import PrecisionName
 from zfscope.records import RecordState
 
 
@@ -99,6 +100,7 @@ class Gallery(_Fact):
     """Description of a finished gallery: its file `gallery.json`, which identifies a folder as a gallery.
 
     index_sha256: hash of the index's manifest, which contains the hashes of weights, photos and tables.
+    precision: the coarsest of projections and recorded activations.
     """
 
     format_version: Literal[1] = 1
@@ -109,6 +111,7 @@ class Gallery(_Fact):
     index_sha256: str
     photos: int
     top: int
+    precision: PrecisionName = PrecisionName.float32
     epochs: tuple[int, ...]
     layers: dict[str, LayerSummary] = Field(default_factory=dict)
 

@@ -7,13 +7,14 @@ from functools import cached_property
 from importlib.resources import files
 from itertools import chain
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 
 from zfscope.gallery.facts import Gallery, MapFact, RecordFact
 from zfscope.gallery.inspect import PictureKind, picture_file, tile_px
 from zfscope.gallery.plan import GalleryPlan, LayerPlan
 from zfscope.images.tiles import column_count
 from zfscope.records import RecordState
+from zfscope.templates import template_environment
 
 # The facts of the maps, by layer.
 FactsByLayer = Mapping[str, Sequence[MapFact]]
@@ -143,16 +144,9 @@ def _kinds(fact: MapFact) -> Iterator[PictureKind]:
 
 
 def _environment(plan: GalleryPlan, gallery: Gallery, names: Mapping[str, str]) -> Environment:
-    """Return the template environment. Values are escaped: names of photos and classes are untrusted."""
-    environment = Environment(
-        loader=PackageLoader("zfscope.gallery"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    """Return the template environment."""
+    environment = template_environment("zfscope.gallery")
     environment.filters |= {
-        "count": lambda number: f"{number:,}",
         "strength": lambda value: "" if value is None else f"{value:.3g}",
         "class_name": lambda record: _class_of(record, names),
         "epoch": lambda fact: plan.model.manifest.epoch_label(fact.epoch),

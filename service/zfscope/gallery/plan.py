@@ -3,8 +3,10 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import version
 
+from zfscope.choices import PrecisionName, coarsest
 from zfscope.engine.frame import UnitFrame, unit_frame
 from zfscope.errors import InputError
 from zfscope.networks.spec import convolutional_part
@@ -40,12 +42,13 @@ class MapBatch:
 
 @dataclass(frozen=True, eq=False)
 class GalleryPlan:
-    """The contents of a gallery. top: number of photos per map."""
+    """The contents of a gallery. top: number of photos per map. projections: their precision."""
 
     model: Model
     index: Index
     layers: tuple[LayerPlan, ...]
     top: int
+    projections: str = PrecisionName.float32
 
     @property
     def batches(self) -> tuple[MapBatch, ...]:
@@ -60,11 +63,22 @@ class GalleryPlan:
     @property
     def identity(self) -> str:
         """SHA-256 of everything that determines the pictures, except the photos themselves."""
-        epochs = [_manifest(self.model, self.index.name, epoch) for epoch in self.epochs]
-        manifests = [manifest.model_dump(mode="json") for manifest in (self.index.manifest, *epochs)]
+        manifests = [manifest.model_dump(mode="json") for manifest in self._manifests]
         layers = [(layer.name, layer.maps, layer.epochs) for layer in self.layers]
-        text = json.dumps([version("zfscope"), manifests, layers, self.top], sort_keys=True)
-        return sha256(text.encode())
+        parts = [version("zfscope"), manifests, layers, self.top, self.projections]
+        return sha256(json.dumps(parts, sort_keys=True).encode())
+
+    @property
+    def precision(self) -> PrecisionName:
+        """Precision of the gallery: the coarsest of its projections and indexes."""
+        indexes = (manifest.origin.precision for manifest in self._manifests)
+        return coarsest(self.projections, *indexes)
+
+    @cached_property
+    def _manifests(self) -> tuple[IndexManifest, ...]:
+        """The manifests of the index and of those of the epochs."""
+        epochs = (_manifest(self.model, self.index.name, epoch) for epoch in self.epochs)
+        return (self.index.manifest, *epochs)
 
     @property
     def index_sha256(self) -> str:
@@ -80,12 +94,13 @@ def plan_gallery(
     top: int | None = None,
     count: int | None = None,
     evolution: bool = True,
+    projections: str = PrecisionName.float32,
 ) -> GalleryPlan:
     """Return the plan of a gallery of an index.
 
     layers: layers to show, by default all in the index. top: number of photos per map, by default 9, or fewer
     if the index has fewer. count: number of strongest maps to show per layer, by default all. evolution:
-    whether to also show the maps at each epoch that has an index.
+    whether to also show the maps at each epoch that has an index. projections: their precision.
 
     Raises NotFound for a layer that is not indexed, InputError if `top` or `count` is out of range.
     """
@@ -114,6 +129,7 @@ def plan_gallery(
             for name in selected
         ),
         top or max_top,
+        projections,
     )
 
 

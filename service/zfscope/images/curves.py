@@ -3,7 +3,7 @@
 import io
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,8 @@ _COLUMNS, _DPI = 2, 144
 _BLUE, _RED, _GRID = "#3366aa", "#d6455d", "#e4e4e4"
 _MARK, _CHART_DPI = "#707070", 100
 _STRIP_WIDTH, _STRIP_HEIGHT, _LEGEND_COLUMNS = 14, 2.6, 5
+# Labels below an axis that are longer in total are slanted; lines in a column of the legend of bands.
+_TICK_CHARS, _LEGEND_ROWS = 60, 16
 
 
 @dataclass(frozen=True)
@@ -242,7 +244,8 @@ class Chart:
 
     quantity, measure: labels of the horizontal and vertical axis, with units. lines: arrays (x, y) of each
     line by its name in the legend. marks: positions of vertical marks on the horizontal axis. logarithmic:
-    use a logarithmic vertical axis, on which zeros are omitted.
+    use a logarithmic vertical axis, on which zeros are omitted. bands: lower and upper edge of a band around
+    lines, by their names.
     """
 
     title: str
@@ -251,6 +254,7 @@ class Chart:
     lines: Mapping[str, tuple[NDArray[np.floating], NDArray[np.floating]]]
     marks: Sequence[float] = ()
     logarithmic: bool = False
+    bands: Mapping[str, tuple[NDArray[np.floating], NDArray[np.floating]]] = field(default_factory=dict)
 
 
 def plot_charts(charts: Sequence[Chart], *, width_px: int, height_px: int) -> Rgb:
@@ -266,13 +270,17 @@ def plot_charts(charts: Sequence[Chart], *, width_px: int, height_px: int) -> Rg
         for index, chart in enumerate(charts, 1):
             _draw_chart(figure.add_subplot(rows, _COLUMNS, index), chart)
         handles = figure.axes[0].get_lines()[: len(charts[0].lines)]
-        figure.legend(handles=handles, loc="outside lower center", ncols=_COLUMNS, frameon=False, fontsize=9)
+        figure.legend(
+            handles=handles, loc="outside lower center", ncols=_LEGEND_COLUMNS, frameon=False, fontsize=9
+        )
         return _rasterise(figure)
 
 
 def _draw_chart(axes: Axes, chart: Chart) -> None:
     for index, (name, (x, y)) in enumerate(chart.lines.items()):
         axes.plot(x, y, color=_line_colour(index), label=_escape(name), linewidth=1.6)
+        if name in chart.bands:
+            axes.fill_between(x, *chart.bands[name], color=_line_colour(index), alpha=0.2, linewidth=0)
     for mark in chart.marks:
         axes.axvline(mark, color=_MARK, linestyle=":", linewidth=1)
     _label_axes(axes, chart.title, chart.quantity, chart.measure)
@@ -314,6 +322,21 @@ class Band:
     upper: NDArray[np.floating]
 
 
+@dataclass(frozen=True, eq=False)
+class BandChart:
+    """Chart of bands.
+
+    quantity, measure: labels of the horizontal and vertical axis. ticks: names of the positions x = 0, 1, ...
+    on the horizontal axis; None for numbers, with a tick at each x of the first band.
+    """
+
+    title: str
+    quantity: str
+    measure: str
+    bands: Sequence[Band]
+    ticks: Sequence[str] | None = None
+
+
 def plot_bands(
     bands: Sequence[Band],
     *,
@@ -324,23 +347,64 @@ def plot_bands(
     width_px: int,
     height_px: int,
 ) -> Rgb:
-    """Draw bands over a categorical axis; return uint8 (H, W, 3).
+    """Draw bands over a categorical axis, see `BandChart`; return uint8 (H, W, 3).
 
-    title: title of the chart. quantity, measure: labels of the horizontal and vertical axis. ticks: names of
-    the positions x = 0, 1, ... on the horizontal axis. width_px, height_px: size of the picture.
+    width_px, height_px: size of the picture.
+    """
+    chart = BandChart(title, quantity, measure, bands, ticks)
+    return plot_band_charts([chart], width_px=width_px, height_px=height_px)
+
+
+def plot_band_charts(charts: Sequence[BandChart], *, width_px: int, height_px: int) -> Rgb:
+    """Draw charts of bands side by side; return uint8 (H, W, 3).
+
+    width_px, height_px: size of the picture.
     """
     with drawing():
         size = (width_px / _CHART_DPI, height_px / _CHART_DPI)
         figure = Figure(figsize=size, dpi=_CHART_DPI, layout="constrained")
-        axes = figure.add_subplot()
-        for index, band in enumerate(bands):
-            colour = _line_colour(index)
-            axes.fill_between(band.x, band.lower, band.upper, color=colour, alpha=0.2, linewidth=0)
-            axes.plot(band.x, band.middle, color=colour, label=_escape(band.name), marker="o", linewidth=1.6)
-        _widen_constant_range(axes)
-        axes.set_xticks(range(len(ticks)), [_escape(tick) for tick in ticks])
-        axes.set_xlim(-0.5, len(ticks) - 0.5)
-        _label_axes(axes, _escape(title), quantity, measure)
-        axes.legend(frameon=False, fontsize=9, loc="best")
-        _style_axes(axes)
+        for index, chart in enumerate(charts, 1):
+            _draw_bands(figure.add_subplot(1, len(charts), index), chart)
         return _rasterise(figure)
+
+
+def _draw_bands(axes: Axes, chart: BandChart) -> None:
+    for index, band in enumerate(chart.bands):
+        colour = _line_colour(index)
+        axes.fill_between(band.x, band.lower, band.upper, color=colour, alpha=0.2, linewidth=0)
+        style = "-" if index < len(COLOURS) else "--"
+        axes.plot(
+            band.x, band.middle, style, color=colour, label=_escape(band.name), marker="o", linewidth=1.6
+        )
+    _widen_constant_range(axes)
+    if chart.ticks is None:
+        axes.set_xticks(chart.bands[0].x)
+    else:
+        _name_ticks(axes, [_escape(tick) for tick in chart.ticks])
+    _label_axes(axes, _escape(chart.title), chart.quantity, chart.measure)
+    _add_legend(axes, len(chart.bands))
+    _style_axes(axes)
+
+
+def _name_ticks(axes: Axes, names: Sequence[str]) -> None:
+    axes.set_xticks(range(len(names)), names)
+    axes.set_xlim(-0.5, len(names) - 0.5)
+    if len(names) * max(map(len, names)) > _TICK_CHARS:
+        for label in axes.get_xticklabels():
+            label.set(rotation=40, ha="right", rotation_mode="anchor")
+
+
+def _add_legend(axes: Axes, lines: int) -> None:
+    """Add a legend: inside the chart for a single line, else to its right, in the order of the line ends."""
+    if lines == 1:
+        axes.legend(frameon=False, fontsize=9, loc="best")
+        return
+    handles = sorted(axes.get_lines(), key=lambda line: -float(np.asarray(line.get_ydata())[-1]))
+    axes.legend(
+        handles=handles,
+        frameon=False,
+        fontsize=9,
+        loc="center left",
+        bbox_to_anchor=(1, 0.5),
+        ncols=math.ceil(lines / _LEGEND_ROWS),
+    )

@@ -7,11 +7,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from zfscope.images import layout
-from zfscope.images.render import Rendering, Rgb
+from zfscope.images.render import Rendering, Rgb, symmetric_scale
 from zfscope.rounding import is_level
 
 # Viridis at 0, 1/4, 1/2, 3/4 and 1: perceptually uniform, also in grey.
 _VIRIDIS = np.array([[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]], np.float64)
+# From negative over zero to positive: blue, white, red.
+_SIGNED = np.array([[33, 102, 172], [247, 247, 247], [178, 24, 43]], np.float64)
 # Opacity of the map over the photo.
 _COLOUR_SHARE = 0.65
 _BAR_PX = 12
@@ -23,8 +25,13 @@ def viridis(values: NDArray[np.floating], low: float, high: float) -> Rgb:
     If `low` equals `high`, all values get the middle colour.
     """
     share = np.clip((values - low) / (high - low), 0, 1) if high > low else np.full(values.shape, 0.5)
-    at = np.linspace(0, 1, len(_VIRIDIS))
-    return np.stack([np.interp(share, at, stop) for stop in _VIRIDIS.T], axis=-1).round().astype(np.uint8)
+    return _colours(share, _VIRIDIS)
+
+
+def _colours(share: NDArray[np.floating], stops: NDArray[np.float64]) -> Rgb:
+    """Return the colours of shares from 0 to 1 on a scale of equidistant colours, (stops, 3)."""
+    at = np.linspace(0, 1, len(stops))
+    return np.stack([np.interp(share, at, stop) for stop in stops.T], axis=-1).round().astype(np.uint8)
 
 
 def overlay(colours: Rgb, view: Rgb) -> Rgb:
@@ -53,6 +60,29 @@ def heat_panel(
     bar = Image.fromarray(viridis(ramp, low, high))
     labels = [f"{low:.3g} everywhere"] if level else [f"{low:.3g}", f"{high:.3g}"]
     return _panel([picture, bar, _scale_labels(labels, side_px)], caption, side_px)
+
+
+def attribution_panel(
+    values: NDArray[np.floating], view: Rgb, caption: str, *, side_px: int, scale: float | None = None
+) -> Image.Image:
+    """Return a map of signed values over its image: red above zero, blue below, with a scale and a caption.
+
+    values: (H, W). view: the image, uint8 (H, W, 3). side_px: width of the panel. scale: magnitude of the
+    strongest colours, by default that of `symmetric_scale`; if it is 0, all values are shown as zero. Without
+    values below zero, the scale starts at zero.
+    """
+    strongest = symmetric_scale(values) if scale is None else scale
+    lowest = -strongest if float(values.min()) < 0 else 0.0
+    picture = _resize(overlay(_signed_colours(values, strongest), view), side_px)
+    ramp = np.linspace(lowest, strongest, side_px)[None].repeat(_BAR_PX, axis=0)
+    bar = Image.fromarray(_signed_colours(ramp, strongest))
+    labels = [f"{lowest:.3g}", f"{strongest:.3g}"] if strongest else ["0 everywhere"]
+    return _panel([picture, bar, _scale_labels(labels, side_px)], caption, side_px)
+
+
+def _signed_colours(values: NDArray[np.floating], strongest: float) -> Rgb:
+    share = np.clip(values / strongest, -1, 1) if strongest > 0 else np.zeros(values.shape)
+    return _colours((share + 1) / 2, _SIGNED)
 
 
 def _scale_labels(labels: Sequence[str], side_px: int) -> Image.Image:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zfscope.networks.forward import FORWARD, Weights
+from zfscope.networks.gpu import set_gpu_switch
 from zfscope.networks.layer import Layer, Shape
 from zfscope.networks.resize import fitted, needs_own_size
 from zfscope.networks.spec import INPUT, NetworkSpec, shapes
@@ -101,6 +102,8 @@ class Network(nn.Module):
     ) -> dict[str, Tensor]:
         """Return the outputs of layers by name for preprocessed images (N, 3, H, W), in one pass.
 
+        Runs no further than the last of the layers.
+
         resize_maps: accept images of other sizes. Pooling over whole maps covers maps of any size; otherwise
         the last maps are resized to the size that the fully connected layers require. dropout: generator of
         dropout masks; None for no dropout. Both are used by training.
@@ -113,6 +116,8 @@ class Network(nn.Module):
             known[layer.name] = self._step(step, inputs, dropout)
             if layer.name in layers:
                 kept[layer.name] = known[layer.name]
+            if len(kept) == len(layers):
+                break
             self._release(known, layer)
         return kept
 
@@ -201,9 +206,8 @@ def _initialise_per_map(filters: Filters) -> None:
 def on_device(network: Network, device: str) -> Network:
     """Move a network to `cpu` or `cuda` and return it.
 
-    For CUDA, disables TF32 for the whole process: by default, torch rounds the inputs of convolutions to 10
-    bits there, which changes scores and projections by a thousandth.
+    For CUDA, sets torch's switch for TF32, of the whole process; see `zfscope.networks.gpu`.
     """
     if device == "cuda":
-        torch.backends.cudnn.allow_tf32 = False
+        set_gpu_switch()
     return network.to(device)

@@ -10,6 +10,10 @@ from zfscope.networks.layer import Layer
 from zfscope.networks.network import Filters, Network
 from zfscope.networks.spec import INPUT, NetworkSpec, shapes, tensor_shapes
 
+# Size of mirror images relative to the filters that they mirror. At full size they add detail to projections
+# that the network does not need; at 1/20 many stay so small that they count as dead.
+_MIRRORED_SIZE = 0.1
+
 
 def common_layers(spec: NetworkSpec, source: NetworkSpec) -> frozenset[str]:
     """Return the ungrouped convolutions that both networks have under the same name."""
@@ -41,13 +45,15 @@ def transfer_filters(network: Network, arrays: Mapping[str, Tensor], layers: Col
 
     arrays: weights (out, in, rows, columns) and biases (out,) by their names in the state dict. layers: the
     convolutions to start. Filters and input maps that both layers have are copied; larger filters are cut to
-    their centre, smaller ones padded with zeros. What the other network does not have stays random, except
-    for filters of the image itself: they start as mirror images, left to right, of the copied ones.
+    their centre, smaller ones padded with zeros. Copied filters have weights of 0 for input maps that the
+    other network does not have, so that they compute the same. Further filters stay random, except for those
+    of the image itself: they start as small mirror images, left to right, of the largest copied ones.
     """
     for name in layers:
         filters, weight, bias = network.filters[name], arrays[f"{name}.weight"], arrays.get(f"{name}.bias")
         outputs, inputs = map(min, filters.weight.shape[:2], weight.shape[:2])
         filters.weight[:outputs, :inputs] = _centred(weight[:outputs, :inputs], filters.weight.shape[2:])
+        filters.weight[:outputs, inputs:] = 0
         if bias is not None and filters.bias is not None:
             filters.bias[:outputs] = bias[:outputs]
         if network.spec.sources[name] == (INPUT,):
@@ -55,11 +61,16 @@ def transfer_filters(network: Network, arrays: Mapping[str, Tensor], layers: Col
 
 
 def _mirror(filters: Filters, copied: int) -> None:
-    """Start the filters after the first `copied` as mirror images of those, repeated if there are fewer."""
-    originals = torch.arange(copied, len(filters.weight)) % copied
-    filters.weight[copied:] = filters.weight[originals].flip(3)
+    """Start the filters after the first `copied` as mirror images of those, the largest first.
+
+    Mirror images of the smallest, which trained networks have too, would die.
+    """
+    sizes = filters.weight[:copied].square().sum((1, 2, 3))
+    order = sizes.argsort(descending=True, stable=True)
+    originals = order[torch.arange(len(filters.weight) - copied) % copied]
+    filters.weight[copied:] = _MIRRORED_SIZE * filters.weight[originals].flip(3)
     if filters.bias is not None:
-        filters.bias[copied:] = filters.bias[originals]
+        filters.bias[copied:] = _MIRRORED_SIZE * filters.bias[originals]
 
 
 def _centred(weight: Tensor, size: tuple[int, ...]) -> Tensor:

@@ -14,7 +14,7 @@ from starlette.requests import Request
 
 from zfscope.errors import Busy, Cancelled, InputError, TooLarge
 from zfscope.page.errors import SlowUpload
-from zfscope.page.settings import PageSettings
+from zfscope.page.settings import PARAMETER_BYTES, PageSettings
 
 # Names of multipart parts with photos, and of the part with everything else as JSON.
 _FILE_PARTS = ("photo", "photos", "masks")
@@ -181,7 +181,9 @@ class Upload:
     def _admit(self, count: int) -> None:
         allowed = self.settings.max_request_bytes
         if count > allowed:
-            raise TooLarge(f"the request has {count:,} bytes; allowed: at most {allowed:,}", field="")
+            parts = f"its max_image_bytes, and {PARAMETER_BYTES >> 20} MiB of parameters"
+            limit = f"allowed: at most {allowed:,} ({parts})"
+            raise TooLarge(f"the request has {count:,} bytes; {limit}", field="")
         self.reservation.grow_to(count)
 
     async def _discard(self) -> None:

@@ -42,10 +42,12 @@ class BoundedMemory(Generic[V]):
     @property
     def bytes(self) -> int:
         """Total size of the values."""
-        return self._bytes
+        with self._lock:  # while a value is put, the sum is briefly over the limit
+            return self._bytes
 
     def __len__(self) -> int:
-        return len(self._entries)
+        with self._lock:
+            return len(self._entries)
 
     def put(self, key: str, value: V, size: int) -> None:
         """Store a value of `size` bytes, replacing the one with the same key."""

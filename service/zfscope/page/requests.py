@@ -17,6 +17,7 @@ from pydantic import (
     create_model,
 )
 
+from zfscope.client.arrays import Attribution
 from zfscope.client.files import File
 from zfscope.client.photos import Photo
 from zfscope.page.methods import Method
@@ -103,7 +104,7 @@ def _member(kind: Any, description: str, *, required: bool) -> Any:
 
 def _json_type(kind: Any) -> Any:
     """Return the type of a request's member for the type of an argument."""
-    if kind in (Photo, File):
+    if kind in (Photo, File, Attribution):
         return PhotoReference
     if kind in _STRICT:
         return _STRICT[kind]

@@ -6,8 +6,9 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from socket import socket
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 from fastapi import FastAPI
@@ -16,6 +17,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from zfscope.address import bracket_ipv6
 from zfscope.client.methods import ClientMethods
 from zfscope.listening import bind_socket, check_exposure
+from zfscope.open_files import connection_limit, raise_open_file_limit
 from zfscope.page.application import create_application
 from zfscope.page.settings import PageSettings, warn_about_unknown_variables
 from zfscope.page.state import PageState
@@ -25,16 +27,44 @@ from zfscope.wire.credentials import read_pair, read_tokens
 _GRACE_S = 5
 # Seconds for the head of a request, and for the next request of an idle connection.
 _HEAD_S, _IDLE_S = 20, 30
+# Seconds within which a client must read some of a response.
+_READ_S = 60
+# Connections over the limit whose requests are answered with an error; further ones are closed at once.
+_ANSWERED = 16
 # Seconds between two removals of photos and results that have expired.
 _EVICTION_S = 10
 
 
 class _PatientProtocol(H11Protocol):
-    """HTTP/1.1 that closes connections whose client does not send the head of a request in time."""
+    """HTTP/1.1 that closes connections whose client does not send the head of a request in time.
+
+    It also closes those whose client reads nothing of a response, and those far over the limit.
+    """
+
+    def __init__(self, *arguments: Any, max_connections: int, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._max_connections = max_connections
+        self._reading: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        if len(self.connections) > self._max_connections:
+            transport.abort()
+            return
+        transport.set_write_buffer_limits(high=1, low=0)  # writing pauses while the client has not read all
         self._wait_for_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._stop_waiting_for_reader()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._wait_for_reader()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._stop_waiting_for_reader()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -47,6 +77,21 @@ class _PatientProtocol(H11Protocol):
 
     def _wait_for_head(self) -> None:
         self.loop.call_later(_HEAD_S, self._close_unless_received, self.cycle)
+
+    def _wait_for_reader(self) -> None:
+        unsent = self.transport.get_write_buffer_size()
+        self._reading = self.loop.call_later(_READ_S, self._abort_unless_read, unsent)
+
+    def _stop_waiting_for_reader(self) -> None:
+        if self._reading:
+            self._reading.cancel()
+
+    def _abort_unless_read(self, unsent: int) -> None:
+        """Drop a connection whose client has read nothing: a close would wait until it has."""
+        if self.transport.get_write_buffer_size() < unsent:
+            self._wait_for_reader()
+        else:
+            self.transport.abort()
 
     def _close_unless_received(self, last: object) -> None:
         """Close the connection if no request arrived after the last one."""
@@ -99,6 +144,7 @@ def serve(client: ClientMethods, settings: PageSettings, *, announce: Callable[[
     announce: called with the URL of the page once it accepts connections. Raises the errors of `PageServer`.
     """
     warn_about_unknown_variables()
+    raise_open_file_limit()
     asyncio.run(PageServer(client, settings, announce=announce).run())
 
 
@@ -113,6 +159,9 @@ class PageServer:
         Raises InputError for unusable credential files, for an address of other machines without TLS or a
         token, and for one that cannot be bound.
         """
+        settings = settings.model_copy(
+            update={"max_connections": min(settings.max_connections, connection_limit())}
+        )
         tokens = read_tokens(settings.token, settings.token_file)
         pair = read_pair(settings.tls_certificate, settings.tls_key, prefix="tls")
         check_exposure(
@@ -147,9 +196,10 @@ def _configuration(app: FastAPI, settings: PageSettings, state: PageState) -> uv
     async def evict() -> None:
         state.evict()
 
+    protocol = partial(_PatientProtocol, max_connections=settings.max_connections + _ANSWERED)
     return uvicorn.Config(
         app,
-        http=_PatientProtocol,
+        http=cast("type[asyncio.Protocol]", protocol),
         ws="none",
         lifespan="off",
         access_log=False,

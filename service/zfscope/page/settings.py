@@ -16,7 +16,7 @@ from zfscope.wire.settings import unknown_variables
 PREFIX = "ZFSCOPE_PAGE_"
 _MIB = 1 << 20
 # Bytes of a request in addition to its photos: parameters, and the headers of its parts.
-_PARAMETER_BYTES = 4 * _MIB
+PARAMETER_BYTES = 4 * _MIB
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?(:\d{1,5})?")
 # Variables that compose files read.
 _OTHER_VARIABLES = frozenset({f"{PREFIX}PUBLISH"})
@@ -90,7 +90,9 @@ class PageSettings(BaseSettings):
         default=900, description="Seconds after its last use that a picture or tensor is kept."
     )
     max_connections: PositiveInt = Field(
-        default=512, description="Maximum number of connections; requests on further ones are rejected."
+        default=512,
+        description="Maximum number of connections, also limited by that of open files; requests on further "
+        "ones are rejected.",
     )
 
     @field_validator("listen")
@@ -114,7 +116,7 @@ class PageSettings(BaseSettings):
     @property
     def max_request_bytes(self) -> int:
         """Maximum size of a request in bytes."""
-        return self.image_limits.bytes + _PARAMETER_BYTES
+        return self.image_limits.bytes + PARAMETER_BYTES
 
     @property
     def photo_limits(self) -> MemoryLimits:

@@ -8,6 +8,7 @@ import numpy as np
 
 from zfscope.choices import DeviceName, PrecisionName, RuntimeName
 from zfscope.errors import RuntimeUnavailable
+from zfscope.networks.gpu import select_gpu_precision
 from zfscope.runtimes.onnx.runtime import OnnxRuntime
 from zfscope.runtimes.protocol import Runtime
 from zfscope.runtimes.torchserve import TorchServe
@@ -49,28 +50,32 @@ def create_runtime(
 
     kind: `onnx`, `torch` or `torchserve`. cache: folder of exported graphs; None for the user's cache.
     threads: threads per pass in ONNX Runtime; None for the number of available CPUs. Use 1 if passes run in
-    several threads, as in a scan. (For torch, `torch.set_num_threads` sets the threads of the process.)
-    device: `cpu` or `cuda`; ignored by TorchServe. precision: `float32`, or `bfloat16` for torch on a device
-    that multiplies it in hardware. torchserve: the server, contacted by the first pass; None
-    for the default port on this machine. Raises RuntimeUnavailable if the runtime, the device or the
-    precision is not available on this machine.
+    several threads, as in a scan. (For torch, 1 likewise; else `torch.set_num_threads` sets the threads of
+    the process.)
+    device: `cpu` or `cuda`; ignored by TorchServe. precision: `float32`; `bfloat16` for torch on a device
+    that multiplies it in hardware; or `tf32` for onnx and torch on CUDA, which holds for the whole process.
+    torchserve: the server, contacted by the first pass; None for the default port on this machine. Raises
+    RuntimeUnavailable if the runtime, the device or the precision is not available on this machine, and for
+    float32 and tf32 on the GPU in the same process.
     """
     _check_available("runtime", kind, RUNTIMES)
     _check_available("device", device, DEVICES)
     _check_available("precision", precision, PRECISIONS)
-    if kind == "torch":
-        from zfscope.runtimes.torch import TorchRuntime  # imports torch
-
-        return TorchRuntime(model.network, device=device, precision=precision)
     if precision != PrecisionName.float32:
         from zfscope.runtimes.precision import check_precision  # imports torch
 
         check_precision(precision, runtime=kind, device=device)
+    if device == DeviceName.cuda:
+        select_gpu_precision(precision)
+    if kind == "torch":
+        from zfscope.runtimes.torch import TorchRuntime  # imports torch
+
+        return TorchRuntime(model.network_in(precision), device=device, threads=threads)
     if kind == "torchserve":
         from zfscope.runtimes.torchserve.runtime import TorchServeRuntime  # imports grpc
 
         return TorchServeRuntime(model, torchserve or TorchServe())
-    return OnnxRuntime(model, cache=cache, threads=threads, device=device)
+    return OnnxRuntime(model, cache=cache, threads=threads, device=device, precision=precision)
 
 
 def load_model(

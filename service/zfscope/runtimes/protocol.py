@@ -38,10 +38,12 @@ class Runtime(Protocol):
 
     @property
     def title(self) -> str:
-        """Name of the runtime, with a device other than the CPU and a precision other than float32.
+        """Name of the runtime, with a device other than the CPU, as indexes record it: `onnx on cuda`."""
+        ...
 
-        Indexes record it: `onnx on cuda`, `torch in bfloat16`.
-        """
+    @property
+    def precision(self) -> str:
+        """Precision of its passes: `float32`, or `bfloat16` (torch)."""
         ...
 
     def forward(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -70,15 +72,24 @@ class Runtime(Protocol):
         """
         ...
 
+    def cell_maxima(
+        self, images: NDArray[np.float32], layers: Sequence[str]
+    ) -> Mapping[str, NDArray[np.float32]]:
+        """Return the maxima of each map in 3 x 3 cells by layer, see `cells.cell_window`.
+
+        (N, maps, 3, 3), fewer cells in maps of less than 3 pixels; (N, units) of fully connected layers.
+        Raises NotFound and InputError like `outputs`.
+        """
+        ...
+
     def check(self) -> None:
         """Raise RuntimeUnavailable if the runtime is unavailable. Runs no forward pass."""
         ...
 
 
-def runtime_title(name: str, device: str, precision: str = "float32") -> str:
+def runtime_title(name: str, device: str) -> str:
     """Return the `title` of a runtime."""
-    place = name if device == "cpu" else f"{name} on {device}"
-    return place if precision == "float32" else f"{place} in {precision}"
+    return name if device == "cpu" else f"{name} on {device}"
 
 
 def check_images(images: NDArray[np.float32], spec: NetworkSpec) -> None:

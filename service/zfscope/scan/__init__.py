@@ -3,23 +3,18 @@
 from zfscope.datasets import DataSet, open_data
 from zfscope.records import Record, RecordState
 from zfscope.scan.build import build_index
-from zfscope.scan.engine import ENGINES, Engine, create_engine, local
 from zfscope.scan.index import Index
 from zfscope.scan.open import indexes_folder, open_index, verify_indexes
 from zfscope.scan.plan import ScanPlan, plan_scan
 
 __all__ = [
-    "ENGINES",
     "DataSet",
-    "Engine",
     "Index",
     "Record",
     "RecordState",
     "ScanPlan",
     "build_index",
-    "create_engine",
     "indexes_folder",
-    "local",
     "open_data",
     "open_index",
     "plan_scan",

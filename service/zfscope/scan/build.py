@@ -3,21 +3,21 @@
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from zfscope.datasets.dataset import DataSet
 from zfscope.datasets.names import as_unicode
 from zfscope.datasets.read import SkippedPhoto, no_usable_photo_error
 from zfscope.errors import CannotWrite, InputError
-from zfscope.files import exclusive_folder, writing
+from zfscope.files import unfinished_folder, writing
+from zfscope.parallel import Engine, LocalEngine
 from zfscope.runtimes import Runtime
 from zfscope.scan.batches import batches
-from zfscope.scan.engine import Engine, local
 from zfscope.scan.index import Index
 from zfscope.scan.manifest import Origin, differences, make_origin
 from zfscope.scan.open import read_index, read_manifest
-from zfscope.scan.partial import PartialResult, merge
+from zfscope.scan.partial import PartialResult
 from zfscope.scan.plan import ScanPlan
 from zfscope.scan.scanner import Scanner
 from zfscope.scan.state import load_state, save_state
@@ -39,7 +39,7 @@ def build_index(
     target: Path,
     *,
     runtime: Runtime,
-    engine: Engine = local,
+    engine: Engine = LocalEngine(),  # noqa: B008  # frozen
     progress: ProgressCallback = lambda done, total: None,
     option: str = "--out",
 ) -> Index:
@@ -55,7 +55,7 @@ def build_index(
     Raises InputError if the target or the saved state was made with other inputs, if the folder cannot be
     written, and if no photo can be used.
     """
-    origin = make_origin(model.manifest, data, plan, runtime.title)
+    origin = make_origin(model.manifest, data, plan, runtime)
     scanner = Scanner(runtime, plan, model.preprocessing, model.mean_image, origin.limits)
 
     def parts(done: int) -> Iterator[PartialResult]:
@@ -72,11 +72,8 @@ def build_index(
     return read_index(target, model.manifest)
 
 
-@contextmanager
-def _workspace(target: Path, option: str) -> Iterator[Path]:
+def _workspace(target: Path, option: str) -> AbstractContextManager[Path]:
     """Create and lock the folder of an unfinished index; remove it afterwards."""
-    folder = target.with_name(f".{target.name}.unfinished")
-    busy = InputError(f"another process is already building '{target}'", field="name")
 
     def unwritable(error: CannotWrite) -> InputError:
         message = (
@@ -84,16 +81,8 @@ def _workspace(target: Path, option: str) -> Iterator[Path]:
         )
         return InputError(message, field=option.removeprefix("--"))
 
-    with exclusive_folder(folder, busy=busy, unwritable=unwritable, tidy=_tidy):
-        yield folder
-        (folder / _STATE).unlink(missing_ok=True)
-
-
-def _tidy(folder: Path) -> None:
-    """Remove unfinished files, except a saved state, from which the next run resumes."""
-    shutil.rmtree(folder / _RESULT, ignore_errors=True)
-    if not (folder / _STATE).exists():
-        shutil.rmtree(folder, ignore_errors=True)
+    busy = InputError(f"another process is already building '{target}'", field="name")
+    return unfinished_folder(target, state=_STATE, draft=_RESULT, busy=busy, unwritable=unwritable)
 
 
 def _scan(
@@ -110,7 +99,7 @@ def _scan(
     progress(result.processed, origin.data.photos)
     saved = time.monotonic()
     for part in parts(result.batches):
-        result = merge(result, part)
+        result = result.merge(part)
         progress(result.processed, origin.data.photos)
         if time.monotonic() - saved >= SAVE_EVERY_S:
             save_state(state, origin, result)

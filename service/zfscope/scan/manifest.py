@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt
 
+from zfscope.choices import PrecisionName
 from zfscope.datasets.dataset import DataSet, DataSetKind
 from zfscope.datasets.names import as_unicode
 from zfscope.engine.seeds import Rank
@@ -11,6 +12,7 @@ from zfscope.images.limits import DecodeLimits, environment_limits
 from zfscope.images.preprocess import Preprocessing
 from zfscope.networks.layer import Shape
 from zfscope.networks.spec import shapes
+from zfscope.runtimes import Runtime
 from zfscope.scan.batches import BATCH
 from zfscope.scan.plan import ScanPlan
 from zfscope.store import Manifest
@@ -57,8 +59,8 @@ class Origin(_IndexPart):
 
     top: number of photos kept for each map. rank: order of the photos of a map. batch: photos per forward
     pass. runtime: runtime of the forward pass; it affects the last bits of activations (with TorchServe, so
-    do its batches). max_image_bytes, max_image_pixels: photos above these limits were skipped or decoded at a
-    smaller scale.
+    do its batches). precision: of the forward pass. max_image_bytes, max_image_pixels: photos above these
+    limits were skipped or decoded at a smaller scale.
     """
 
     model: ModelIdentity
@@ -68,6 +70,7 @@ class Origin(_IndexPart):
     rank: Rank
     batch: PositiveInt = BATCH
     runtime: str = "onnx"
+    precision: PrecisionName = PrecisionName.float32
     max_image_bytes: PositiveInt = DecodeLimits.bytes
     max_image_pixels: PositiveInt = DecodeLimits.pixels
 
@@ -92,20 +95,26 @@ class IndexManifest(_IndexPart):
     files: Hashes
 
 
-def make_origin(model: Manifest, data: DataSet, plan: ScanPlan, runtime: str) -> Origin:
+def make_origin(model: Manifest, data: DataSet, plan: ScanPlan, runtime: Runtime) -> Origin:
     """Return the inputs of an index, with the decoding limits of the environment."""
     layer_shapes, limits = shapes(model.network), environment_limits()
     return Origin(
         model=model_identity(model),
-        data=DataIdentity(
-            root=as_unicode(str(data.root)), kind=data.kind, photos=len(data), fingerprint=data.fingerprint
-        ),
+        data=data_identity(data),
         layers=tuple(_layer_shape(name, layer_shapes[name]) for name in plan.layers),
         top=plan.top,
         rank=plan.rank,
-        runtime=runtime,
+        runtime=runtime.title,
+        precision=PrecisionName(runtime.precision),
         max_image_bytes=limits.bytes,
         max_image_pixels=limits.pixels,
+    )
+
+
+def data_identity(data: DataSet) -> DataIdentity:
+    """Return everything that identifies a data set."""
+    return DataIdentity(
+        root=as_unicode(str(data.root)), kind=data.kind, photos=len(data), fingerprint=data.fingerprint
     )
 
 

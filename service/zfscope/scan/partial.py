@@ -1,12 +1,13 @@
 """Partial results of a scan, which can be merged in any order."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from zfscope.parallel import UnusedPhoto
 from zfscope.runtimes import MapMaxima
 
 # A photo's strongest unit of a map: its score (the ranking key), its activation, the photo's number, the
@@ -23,13 +24,6 @@ EDGES: NDArray[np.float32] = np.concatenate(
 ).astype(np.float32)
 
 BINS = len(EDGES) + 1
-
-
-class UnusedPhoto(NamedTuple):
-    """The number of a photo that could not be used, and the reason."""
-
-    photo: int
-    reason: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,23 +59,22 @@ class PartialResult:
         """Number of photos processed, including skipped ones."""
         return self.photos + len(self.skipped)
 
+    def merge(self, other: Self) -> Self:
+        """Merge two results. Commutative and associative, so results may arrive in any order.
 
-def merge(one: PartialResult, other: PartialResult) -> PartialResult:
-    """Merge two results. The operation is commutative and associative, so results may arrive in any order.
-
-    Raises ValueError if both include the same batch, whose photos would be counted twice.
-    """
-    if one.batches & other.batches:
-        raise ValueError("the results to be merged include the same batch")
-    both = one.layers.keys() & other.layers.keys()
-    layers = {name: _merge_layer(one.layers[name], other.layers[name], one.top) for name in both}
-    return PartialResult(
-        top=one.top,
-        batches=one.batches | other.batches,
-        photos=one.photos + other.photos,
-        skipped=tuple(sorted(one.skipped + other.skipped)),
-        layers={**one.layers, **other.layers, **layers},
-    )
+        Raises ValueError if both include the same batch, whose photos would be counted twice.
+        """
+        if self.batches & other.batches:
+            raise ValueError("the results to be merged include the same batch")
+        both = self.layers.keys() & other.layers.keys()
+        layers = {name: _merge_layer(self.layers[name], other.layers[name], self.top) for name in both}
+        return replace(
+            self,
+            batches=self.batches | other.batches,
+            photos=self.photos + other.photos,
+            skipped=tuple(sorted(self.skipped + other.skipped)),
+            layers={**self.layers, **other.layers, **layers},
+        )
 
 
 def layer_result(maxima: MapMaxima, photos: Records, *, top: int) -> LayerResult:

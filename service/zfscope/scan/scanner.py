@@ -12,10 +12,12 @@ from zfscope.errors import InputError
 from zfscope.images.decode import decode
 from zfscope.images.limits import DecodeLimits
 from zfscope.images.preprocess import MeanImage, Preprocessing, prepare
+from zfscope.parallel import Batch, UnusedPhoto
 from zfscope.runtimes import MapMaxima, Runtime
-from zfscope.scan.batches import BATCH, ScanBatch
-from zfscope.scan.partial import RECORD, PartialResult, Records, UnusedPhoto, layer_result
+from zfscope.scan.batches import BATCH
+from zfscope.scan.partial import RECORD, PartialResult, Records, layer_result
 from zfscope.scan.plan import ScanPlan
+from zfscope.text import one_line
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +45,7 @@ class Scanner:
         """
         self._maxima(np.zeros((1, *self._shape), np.float32))
 
-    def scan(self, batch: ScanBatch) -> PartialResult:
+    def scan(self, batch: Batch) -> PartialResult:
         """Read, prepare and run the photos of a batch. Thread-safe.
 
         The row of a photo that cannot be used stays zero, as do missing rows of the last batch, so that the
@@ -78,9 +80,7 @@ class Scanner:
     def _maxima(self, images: NDArray[np.float32]) -> Mapping[str, MapMaxima]:
         return self.runtime.map_maxima(images, self.plan.layers, sums=self.plan.sums)
 
-    def _fill(
-        self, batch: ScanBatch, images: NDArray[np.float32], records: Records
-    ) -> Iterator[tuple[int, str]]:
+    def _fill(self, batch: Batch, images: NDArray[np.float32], records: Records) -> Iterator[tuple[int, str]]:
         """Write each photo into its row; yield the row of each photo that cannot be used, and the reason."""
         for row, photo in enumerate(batch.photos):
             result = read_input(photo, self.preprocessing, self.mean_image, self.limits)
@@ -121,5 +121,5 @@ def read_input(
             decode(data, field=FILE_FIELD, limits=limits), preprocessing, mean_image=mean_image
         ).pixels
     except InputError as error:
-        return " ".join(error.message.split())
+        return one_line(error.message)
     return ScanInput(pixels[0], photo_digest(data))

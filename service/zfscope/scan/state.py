@@ -9,8 +9,9 @@ from pydantic import BaseModel, ConfigDict
 
 from zfscope.errors import InputError
 from zfscope.files import replacing
+from zfscope.parallel import UnusedPhoto
 from zfscope.scan.manifest import Origin, differences
-from zfscope.scan.partial import LayerResult, PartialResult, UnusedPhoto
+from zfscope.scan.partial import LayerResult, PartialResult
 
 # Key of the header among the arrays of the file.
 _HEADER = "about"

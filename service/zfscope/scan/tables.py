@@ -10,8 +10,9 @@ import pyarrow.parquet as pq
 
 from zfscope.datasets.dataset import DataSet
 from zfscope.datasets.names import as_unicode, quoted
+from zfscope.parallel import UnusedPhoto
 from zfscope.scan.manifest import MAPS, RECORDS, SKIPPED, LayerShape
-from zfscope.scan.partial import LayerResult, UnusedPhoto
+from zfscope.scan.partial import LayerResult
 
 PHOTOS = "photos.parquet"
 # Maximum number of names in a message.

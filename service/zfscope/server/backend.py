@@ -19,6 +19,7 @@ from zfscope.server.batching import Batcher
 from zfscope.server.model_cache import ModelCache
 from zfscope.server.settings import Settings
 from zfscope.server.telemetry.metrics import InstrumentedRuntime, Metrics
+from zfscope.server.telemetry.statistics import InferenceStatistics
 from zfscope.server.telemetry.tracing import span
 from zfscope.store import Model, ModelStore
 
@@ -77,6 +78,7 @@ class Backend:
         """
         self.settings = settings
         self._metrics = metrics
+        self.statistics = InferenceStatistics()
         self._threads = settings.threads or usable_cpus()
         torch.set_num_threads(self._threads)
         self.trace_cache = trace_cache(settings.trace_cache_bytes, observe=metrics.record_lookup)
@@ -140,4 +142,8 @@ class Backend:
             precision=settings.precision,
             torchserve=TorchServe(settings.torchserve, settings.torchserve_timeout_s),
         )
-        return InstrumentedRuntime(runtime, model, self._metrics)
+        return InstrumentedRuntime(runtime, model, self._record_pass)
+
+    def _record_pass(self, model: str, version: int, *, images: int, seconds: float) -> None:
+        self._metrics.record_pass(model, version, images=images, seconds=seconds)
+        self.statistics.record_pass(model, version, images=images, seconds=seconds)

@@ -20,21 +20,29 @@ from zfscope.server.telemetry.tracing import span
 # Outputs of layers by layer name, or the class scores under _SCORES.
 Outputs = Mapping[str, NDArray[np.float32]]
 
+ObserveWait = Callable[[float], object]
+
 # Key of the class scores; no layer has an empty name.
 _SCORES = ""
+
+
+def _ignore_wait(_: float) -> None:
+    """Default of `observe_wait`."""
 
 
 @dataclass(frozen=True, eq=False)
 class _QueuedImage:
     """Image of a request, float32 (C, H, W), with the future of its outputs.
 
-    names: requested layers, or only _SCORES. queued_at: value of time.perf_counter().
+    names: requested layers, or only _SCORES. queued_at: value of time.perf_counter(). observe_wait: called
+    with the seconds that the image was queued.
     """
 
     image: NDArray[np.float32]
     names: tuple[str, ...]
     outputs: "asyncio.Future[Outputs]"
     queued_at: float
+    observe_wait: ObserveWait
 
     @property
     def pending(self) -> bool:
@@ -68,7 +76,7 @@ class Batcher:
         delay_s: float,
         queue: int,
         models: int,
-        observe_wait: Callable[[float], object] = lambda _: None,
+        observe_wait: ObserveWait = _ignore_wait,
     ) -> None:
         """size: maximum images per pass. queue: maximum queued images per model.
 
@@ -85,26 +93,41 @@ class Batcher:
         self._passes = _PassPool(models)
         self._queues: dict[LoadedModel, _ModelQueue] = {}
 
-    async def forward(self, loaded: LoadedModel, images: NDArray[np.float32]) -> NDArray[np.float32]:
+    async def forward(
+        self, loaded: LoadedModel, images: NDArray[np.float32], *, observe_wait: ObserveWait = _ignore_wait
+    ) -> NDArray[np.float32]:
         """Return the class scores (logits), (N, classes), of images: float32 (N, C, H, W), normalised.
 
+        observe_wait: called with the seconds that each of these images was queued.
         Cancellation drops images that are still queued. Raises InputError for images that do not fit the
         model, Busy if the model's queue is full, NotReady during shutdown, and the runtime's exceptions for
         these images.
         """
-        return (await self._run(loaded, images, (_SCORES,)))[_SCORES]
+        return (await self._run(loaded, images, (_SCORES,), observe_wait))[_SCORES]
 
     async def outputs(
-        self, loaded: LoadedModel, images: NDArray[np.float32], layers: Sequence[str]
+        self,
+        loaded: LoadedModel,
+        images: NDArray[np.float32],
+        layers: Sequence[str],
+        *,
+        observe_wait: ObserveWait = _ignore_wait,
     ) -> Outputs:
         """Return the outputs of layers for images, by layer name: (N, maps, rows, columns) or (N, units).
 
-        Cancellation and exceptions are those of `forward`, plus NotFound for an unknown layer.
+        observe_wait: called with the seconds that each of these images was queued. Cancellation and
+        exceptions are those of `forward`, plus NotFound for an unknown layer.
         """
         names = tuple(loaded.model.spec.layer(layer, field="layers").name for layer in layers)
-        return await self._run(loaded, images, names) if names else {}
+        return await self._run(loaded, images, names, observe_wait) if names else {}
 
-    async def _run(self, loaded: LoadedModel, images: NDArray[np.float32], names: tuple[str, ...]) -> Outputs:
+    async def _run(
+        self,
+        loaded: LoadedModel,
+        images: NDArray[np.float32],
+        names: tuple[str, ...],
+        observe_wait: ObserveWait,
+    ) -> Outputs:
         check_images(images, loaded.model.spec)
         queue = self._queue_of(loaded)
         if queue.length >= self._max_queued:
@@ -114,7 +137,7 @@ class Batcher:
                 "try again in a moment"
             )
         with span("batch", images=len(images)):
-            return await queue.run(images, names)
+            return await queue.run(images, names, observe_wait)
 
     async def close(self) -> None:
         """Fail queued images with NotReady and wait for running passes."""
@@ -192,7 +215,7 @@ class _ModelQueue:
         passes: _PassPool,
         size: int,
         delay_s: float,
-        observe_wait: Callable[[float], object],
+        observe_wait: ObserveWait,
     ) -> None:
         self._runner = _BatchRunner(runtime, size)
         self._passes = passes
@@ -210,11 +233,13 @@ class _ModelQueue:
         """Number of images waiting for a pass; cancelled ones do not count."""
         return sum(item.pending for item in self._items)
 
-    async def run(self, images: NDArray[np.float32], names: tuple[str, ...]) -> Outputs:
+    async def run(
+        self, images: NDArray[np.float32], names: tuple[str, ...], observe_wait: ObserveWait
+    ) -> Outputs:
         """Append images to the queue and wait for their outputs."""
         loop = asyncio.get_running_loop()
         now = time.perf_counter()
-        items = [_QueuedImage(image, names, loop.create_future(), now) for image in images]
+        items = [_QueuedImage(image, names, loop.create_future(), now, observe_wait) for image in images]
         self._items.extend(items)
         self._update_ready()
         try:
@@ -264,7 +289,9 @@ class _ModelQueue:
         batch = [item for item in pending if item.wants_scores == pending[0].wants_scores][: self._size]
         self._items = deque(item for item in pending if item not in batch)
         for item in batch:
-            self._observe_wait(time.perf_counter() - item.queued_at)
+            waited_s = time.perf_counter() - item.queued_at
+            self._observe_wait(waited_s)
+            item.observe_wait(waited_s)
         return batch
 
     async def _run_batch(self, items: Sequence[_QueuedImage]) -> None:

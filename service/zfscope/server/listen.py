@@ -1,24 +1,32 @@
-"""Listening address, gRPC server options and credentials; other machines require TLS and authentication."""
+"""Listening address and options of the gRPC server; other machines require TLS and authentication."""
 
 import socket
+from contextlib import nullcontext
 
 import grpc
 
-from zfscope.address import parse_address
-from zfscope.errors import InputError
+from zfscope.address import parse_address, parse_socket
 from zfscope.listening import bind_failure, check_exposure, listen_error
+from zfscope.server.credentials import ServiceCredentials
 from zfscope.server.settings import Settings
-from zfscope.wire.credentials import read_authorities, read_pair
+from zfscope.server.unix_socket import bind_reason, claim_socket
+
+# Options of every gRPC server of the service.
+_COMMON_OPTIONS = [
+    # No compression: photos are compressed already, and a decompression bomb is never unpacked.
+    ("grpc.compression_enabled_algorithms_bitset", 1),
+    ("grpc.so_reuseport", 0),  # otherwise two services could share a port unnoticed
+    ("grpc.server_handshake_timeout_ms", 20_000),
+]
 
 
 def server_options(settings: Settings, connections: int) -> list[tuple[str, int]]:
     """Return the options of the gRPC server. connections: maximum number of connections."""
     return [
+        *_COMMON_OPTIONS,
+        *_age_options(settings),
         ("grpc.max_receive_message_length", settings.max_receive_bytes),
         ("grpc.max_send_message_length", settings.max_send_bytes),
-        # No compression: photos are compressed already, and a decompression bomb is never unpacked.
-        ("grpc.compression_enabled_algorithms_bitset", 1),
-        ("grpc.so_reuseport", 0),  # otherwise two services could share a port unnoticed
         # Clients may ping once a second, even without calls in progress.
         ("grpc.http2.min_ping_interval_without_data_ms", 1_000),
         ("grpc.keepalive_permit_without_calls", 1),
@@ -26,7 +34,6 @@ def server_options(settings: Settings, connections: int) -> list[tuple[str, int]
         ("grpc.max_connection_idle_ms", round(settings.max_idle_s * 1000)),
         # Without a limit gRPC runs out of file descriptors, retries forever and logs to stderr every second.
         ("grpc.max_allowed_incoming_connections", connections),
-        ("grpc.server_handshake_timeout_ms", 20_000),
         ("grpc.keepalive_time_ms", round(settings.keepalive_s * 1000)),
         ("grpc.keepalive_timeout_ms", round(settings.keepalive_timeout_s * 1000)),
         # The timeout that takes effect: gRPC's C core (1.81) never starts the timer of keepalive_timeout_ms.
@@ -34,29 +41,65 @@ def server_options(settings: Settings, connections: int) -> list[tuple[str, int]
     ]
 
 
-def bind(server: grpc.aio.Server, settings: Settings, *, tokens: bool) -> str:
-    """Bind the port, with TLS if a certificate is set; return the bound address.
+def health_options() -> list[tuple[str, int]]:
+    """Return the options of the gRPC server for health checks alone; anyone may connect to it."""
+    return [
+        *_COMMON_OPTIONS,
+        ("grpc.max_receive_message_length", 1024),
+        ("grpc.max_connection_idle_ms", 60_000),
+        ("grpc.max_allowed_incoming_connections", 32),
+    ]
 
-    tokens: whether clients must send a token. Raises InputError for unusable credential files, for an
-    address of other machines without TLS or client authentication, and for an address that cannot be bound.
+
+def _age_options(settings: Settings) -> list[tuple[str, int]]:
+    """Return the options that limit the age of a connection, none without a limit."""
+    if settings.max_connection_age_s is None:
+        return []
+    grace_s = settings.max_connection_age_grace_s or settings.max_deadline_s
+    return [
+        ("grpc.max_connection_age_ms", round(settings.max_connection_age_s * 1000)),
+        # Without a grace time, a health watch, which never ends, would keep the connection open forever.
+        ("grpc.max_connection_age_grace_ms", round(grace_s * 1000)),
+    ]
+
+
+def bind(server: grpc.aio.Server, settings: Settings, credentials: ServiceCredentials) -> str:
+    """Bind the port or unix socket, with TLS if a certificate is set; return the bound address.
+
+    Raises InputError for an address of other machines without TLS or client authentication, and for one that
+    cannot be bound.
     """
-    credentials = _credentials(settings)
-    host = settings.listen.rpartition(":")[0]
-    check_exposure(
-        settings.listen,
-        tls=settings.tls_certificate is not None,
-        authenticated=tokens or settings.tls_client_ca is not None,
-        allow_insecure=settings.allow_insecure,
-        authentication="token_file or tls_client_ca",
-    )
+    path = parse_socket(settings.listen)
+    if path is None:  # the permissions of a unix socket restrict access to it
+        check_exposure(
+            settings.listen,
+            tls=credentials.tls,
+            authenticated=credentials.authenticates,
+            allow_insecure=settings.allow_insecure,
+            authentication="token_file or tls_client_ca",
+        )
+    with claim_socket(path, int(settings.socket_mode, 8)) if path else nullcontext():
+        return _bind(server, settings.listen, credentials.server_credentials(), field="listen")
+
+
+def bind_health(server: grpc.aio.Server, settings: Settings) -> str:
+    """Bind the port for health checks alone; return the bound address. Raises InputError."""
+    return _bind(server, settings.health_listen, None, field="health_listen")
+
+
+def _bind(
+    server: grpc.aio.Server, listen: str, credentials: grpc.ServerCredentials | None, *, field: str
+) -> str:
+    """Bind an address; return it with the port that was chosen. field: setting with the address."""
     try:
         if credentials:
-            port = server.add_secure_port(settings.listen, credentials)
+            port = server.add_secure_port(listen, credentials)
         else:
-            port = server.add_insecure_port(settings.listen)
+            port = server.add_insecure_port(listen)
     except RuntimeError as error:
-        raise listen_error(settings.listen, _reason(settings.listen)) from error
-    return f"{host}:{port}"
+        path = parse_socket(listen)
+        raise listen_error(listen, bind_reason(path) if path else _reason(listen), field=field) from error
+    return listen if listen.startswith("unix:") else f"{listen.rpartition(':')[0]}:{port}"
 
 
 def _reason(listen: str) -> str:
@@ -71,15 +114,3 @@ def _reason(listen: str) -> str:
     except OSError as error:
         return bind_failure(error)
     return "it is in use, or not an address of this machine"
-
-
-def _credentials(settings: Settings) -> grpc.ServerCredentials | None:
-    """Read the certificate and key, and the client CA for mutual TLS. Returns None without TLS."""
-    pair = read_pair(settings.tls_certificate, settings.tls_key, prefix="tls")
-    if settings.tls_client_ca is None:
-        return pair and grpc.ssl_server_credentials([pair[::-1]])
-    if pair is None:
-        message = "tls_client_ca is set without tls_certificate and tls_key; set all three"
-        raise InputError(message, field="tls_client_ca")
-    authorities = read_authorities(settings.tls_client_ca, field="tls_client_ca")
-    return grpc.ssl_server_credentials([pair[::-1]], authorities, require_client_auth=True)

@@ -18,7 +18,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from zfscope.address import check_endpoint, parse_address
+from zfscope.address import check_endpoint, parse_address, parse_socket
 from zfscope.analysis.trace_cache import DEFAULT_BYTES
 from zfscope.choices import DeviceName, PrecisionName, RuntimeName
 from zfscope.errors import InputError
@@ -26,6 +26,7 @@ from zfscope.images.limits import DecodeLimits
 from zfscope.server.deadline import DeadlineLimits
 from zfscope.server.lifecycle.admission import AdmissionLimits
 from zfscope.server.protos import METHOD_NAMES
+from zfscope.server.telemetry.log import LogLevel
 from zfscope.wire import settings as wire_settings
 
 _MIB = 1 << 20
@@ -35,6 +36,7 @@ _PORTS = {
     "listen": {"example_port": 50051},
     "torchserve": {"example_port": 7070, "min_port": 1},
     "metrics_listen": {"example_port": 9090},
+    "health_listen": {"example_port": 50052},
 }
 # Pairs of a setting and the setting that limits it.
 _ORDERED = (("default_deadline_s", "max_deadline_s"), ("max_image_bytes", "max_receive_bytes"))
@@ -68,7 +70,13 @@ class Settings(BaseSettings):
     )
 
     listen: str = Field(
-        default="127.0.0.1:50051", description="Address to listen on, HOST:PORT; port 0 picks a free port."
+        default="127.0.0.1:50051",
+        description="Address to listen on: HOST:PORT, where port 0 picks a free port, or unix:PATH.",
+    )
+    socket_mode: str = Field(
+        default="660",
+        pattern="^[0-7]{3}$",
+        description="Permissions of a unix socket, in octal; callers need the permission to write.",
     )
     tls_certificate: Path | None = Field(
         default=None, description="PEM file with the service's certificate and its chain; unset: no TLS."
@@ -103,7 +111,7 @@ class Settings(BaseSettings):
     precision: PrecisionName = Field(
         default=PrecisionName.float32,
         description="Precision of the forward pass; bfloat16 needs runtime torch, and AMX, AVX512-BF16 or a "
-        "GPU.",
+        "GPU; tf32 needs a GPU.",
     )
     cache: Path | None = Field(
         default=None, description="Folder for exported graphs; unset: in the user's cache."
@@ -111,7 +119,8 @@ class Settings(BaseSettings):
     threads: PositiveInt | None = Field(
         default=None,
         le=_MAX_THREADS,
-        description="Threads per forward pass; unset: the number of CPUs available to the process.",
+        description="Threads per forward pass; unset: the number of CPUs that the process may use, by "
+        "affinity and by the quota of its container.",
     )
     workers: PositiveInt = Field(
         default=2, le=_MAX_THREADS, description="Maximum number of analyses that run concurrently."
@@ -126,7 +135,8 @@ class Settings(BaseSettings):
     )
     queued_bytes: PositiveInt = Field(
         default=256 * _MIB,
-        description="Maximum total size of running and queued requests, in bytes; more are rejected.",
+        description="Maximum total size of running and queued requests, in bytes; more are rejected. Also "
+        "that of responses that clients do not read, beyond which their connections get no more.",
     )
     default_deadline_s: PositiveFloat = Field(
         default=300, description="Deadline of calls that set none, in seconds."
@@ -184,6 +194,18 @@ class Settings(BaseSettings):
     max_idle_s: PositiveFloat = Field(
         default=300, le=_MAX_S, description="Seconds without calls after which a connection is closed."
     )
+    max_connection_age_s: PositiveFloat | None = Field(
+        default=None,
+        le=_MAX_S,
+        description="Seconds after which a connection is closed, varied by up to 10 %; its client opens "
+        "another. Unset: no limit.",
+    )
+    max_connection_age_grace_s: PositiveFloat | None = Field(
+        default=None,
+        le=_MAX_S,
+        description="Seconds that calls in progress get to finish on a connection that is closed because of "
+        "its age. Unset: max_deadline_s.",
+    )
     max_receive_bytes: Bytes = Field(
         default=DecodeLimits.bytes + _REQUEST_OVERHEAD, description="Maximum size of a request, in bytes."
     )
@@ -191,9 +213,19 @@ class Settings(BaseSettings):
     metrics_listen: str = Field(
         default="", description="HOST:PORT of the HTTP endpoint for Prometheus; empty: no endpoint."
     )
+    health_listen: str = Field(
+        default="",
+        description="HOST:PORT of another port, for health checks alone, without TLS and tokens, for probes; "
+        "empty: none.",
+    )
     traces_endpoint: str = Field(
         default="",
         description="OTLP/gRPC endpoint for traces, such as http://localhost:4317; empty: no traces.",
+    )
+    log_level: LogLevel = Field(default=LogLevel.info, description="Lowest level of lines in the log.")
+    access_log: bool = Field(
+        default=True,
+        description="Log every call; off: only those that fail, and others at level debug.",
     )
     channelz: bool = Field(default=False, description="Serve connection statistics over grpc.channelz.v1.")
     keepalive_s: PositiveFloat = Field(
@@ -214,11 +246,13 @@ class Settings(BaseSettings):
         default=30, description="Seconds that running requests get to finish at shutdown."
     )
 
-    @field_validator("listen", "torchserve", "metrics_listen")
+    @field_validator("listen", "torchserve", "metrics_listen", "health_listen")
     @classmethod
     def _check_address(cls, address: str, info: ValidationInfo) -> str:
-        if not address and info.field_name == "metrics_listen":
+        if not address and info.field_name in ("metrics_listen", "health_listen"):
             return address
+        if info.field_name == "listen" and (path := parse_socket(address)):
+            return f"unix:{path}"
         return str(parse_address(address, **_PORTS[info.field_name or ""]))
 
     @field_validator("traces_endpoint")

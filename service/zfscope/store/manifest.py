@@ -3,9 +3,9 @@
 import datetime
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -184,6 +184,10 @@ class Manifest(_ManifestPart):
             return str(epoch)
         last = self.provenance.epochs
         return "end" if last is None else f"{last} (end)"
+
+    def __reduce__(self) -> tuple[Callable[[str], Self], tuple[str]]:
+        """Pickle the JSON: the read-only mapping of files cannot be pickled."""
+        return type(self).model_validate_json, (self.model_dump_json(),)
 
     @property
     def title(self) -> str:

@@ -68,6 +68,10 @@ class Model:
         """The network as a torch module: float32, in evaluation mode, without gradients."""
         return self.weights.network
 
+    def network_in(self, precision: str) -> "Network":
+        """Return the network in a precision; see `Weights.network_in`."""
+        return self.weights.network_in(precision)
+
     @property
     def name(self) -> str:
         """Name in the store."""

@@ -9,6 +9,7 @@ import safetensors.numpy
 from numpy.typing import NDArray
 from safetensors import SafetensorError, deserialize
 
+from zfscope.choices import PrecisionName
 from zfscope.networks.layer import Shape
 from zfscope.networks.spec import NetworkSpec, tensor_shapes
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 # Key of the mean image, stored with the weights. It cannot clash: keys of layers contain a dot.
 MEAN_IMAGE = "mean_image"
 
-# Precision of stored weights; computations are always in float32.
+# Precision of stored weights; see `zfscope.networks.precision` for that of computations.
 Precision = Literal["float16", "float32"]
 
 # Data types allowed for stored tensors, by their names in safetensors.
@@ -42,7 +43,17 @@ class Weights:
         self._spec, self._device = spec, device
         self._arrays: Arrays | None = arrays
         self._network: Network | None = None
+        self._other: dict[str, Network] = {}
         self._building = threading.Lock()
+
+    def __getstate__(self) -> tuple[NetworkSpec, Arrays, str]:
+        """Pickle the arrays only; the network is built again."""
+        return self._spec, self.arrays(), self._device
+
+    def __setstate__(self, state: tuple[NetworkSpec, Arrays, str]) -> None:
+        """Restore from copies of the arrays: those of Ray's object store are read-only."""
+        spec, arrays, device = state
+        Weights.__init__(self, spec, {name: array.copy() for name, array in arrays.items()}, device=device)
 
     @classmethod
     def from_network(cls, network: "Network") -> "Weights":
@@ -71,6 +82,18 @@ class Weights:
                 self._network = on_device(network_with_weights(self._spec, self._arrays), self._device)
                 self._arrays = None
             return self._network
+
+    def network_in(self, precision: str) -> "Network":
+        """Return the network in another precision: for `bfloat16`, a copy that is made once."""
+        if precision != PrecisionName.bfloat16:  # tf32 has the weights of float32
+            return self.network
+        from zfscope.networks.precision import network_in
+
+        network = self.network
+        with self._building:
+            if precision not in self._other:
+                self._other[precision] = network_in(network, precision)
+            return self._other[precision]
 
     def arrays(self) -> Mapping[str, NDArray[np.float32]]:
         """Return the weights as float32 arrays; this does not build the network."""

@@ -17,6 +17,7 @@ from zfscope.images.decode import decode
 from zfscope.images.limits import environment_limits
 from zfscope.images.preprocess import Preprocessing, centre_square
 from zfscope.processors import map_in_order
+from zfscope.text import one_line
 from zfscope.training.batches import Pixels
 from zfscope.training.labelled import LabelledPhotos
 from zfscope.training.record import (
@@ -66,7 +67,7 @@ def decode_squares(photos: LabelledPhotos, preprocessing: Preprocessing) -> Iter
             digest = photo_digest(data)
             return _Square(centre_square(decode(data, field=FILE_FIELD), preprocessing), digest)
         except InputError as error:
-            return _Square(None, digest, " ".join(error.message.split()))
+            return _Square(None, digest, one_line(error.message))
 
     yield from map_in_order(square, map(photos.data.photo, photos.numbers.tolist()))
 

@@ -16,7 +16,7 @@ from zfscope.datasets.read import SkippedPhoto
 from zfscope.errors import InputError
 from zfscope.images.preprocess import MeanImage, Preprocessing
 from zfscope.networks.network import Network
-from zfscope.runtimes.precision import check_precision, network_in
+from zfscope.runtimes.precision import check_precision
 from zfscope.store import Model
 from zfscope.training.batches import Pixels, crops
 from zfscope.training.data_checks import repeat_warnings
@@ -99,7 +99,7 @@ def evaluate_model(
     photos = read_folder(data, [label.id for label in model.labels])
     decoded = cached_photos(photos, model.preprocessing, cache / "evaluation.pixels", advance=advance)
     accuracy = evaluate(
-        network_in(model.network, precision),
+        model.network_in(precision),
         np.asarray(decoded.squares),
         decoded.targets,
         model.preprocessing,

@@ -15,6 +15,7 @@ from zfscope.networks.resize import resized_shapes
 from zfscope.networks.spec import NetworkSpec
 from zfscope.networks.transfer import common_layers, same_windows, transfer_filters
 from zfscope.store import Model
+from zfscope.text import one_line
 from zfscope.training.recipe import Recipe
 from zfscope.training.settings import TrainingSettings
 
@@ -110,7 +111,7 @@ def initial_network(start: TrainingStart, settings: TrainingSettings, recipe: Re
         network = Network(start.spec)
     except (RuntimeError, MemoryError) as error:  # torch's allocator raises the former
         message = f"the network does not fit into memory with --hidden {settings.hidden}: {error}"
-        raise InputError(" ".join(message.split()), field="hidden") from error
+        raise InputError(one_line(message), field="hidden") from error
     generator = torch.Generator().manual_seed(settings.seed)
     initialise(network, deviations, generator=generator)
     if start.source is not None:

@@ -10,6 +10,7 @@ from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from zfscope.v1 import image_pb2 as _image_pb2
+from zfscope.v1 import precision_pb2 as _precision_pb2
 from zfscope.v1 import tensor_pb2 as _tensor_pb2
 from zfscope.v1 import warning_pb2 as _warning_pb2
 import builtins as _builtins
@@ -239,6 +240,38 @@ LABEL_CHOICE_LIKELIEST: LabelChoice.ValueType  # 2
 """Most likely class of the original photo."""
 Global___LabelChoice: _TypeAlias = LabelChoice  # noqa: Y015
 
+class _Removal:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RemovalEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Removal.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    REMOVAL_UNSPECIFIED: _Removal.ValueType  # 0
+    """Means REMOVAL_BLUR."""
+    REMOVAL_BLUR: _Removal.ValueType  # 1
+    """The part of this photo that the network sees, blurred by a Gaussian with a standard deviation of 1/14 of
+    the side of the network's input.
+    """
+    REMOVAL_MEAN: _Removal.ValueType  # 2
+    """Mean colour of that part."""
+    REMOVAL_GREY: _Removal.ValueType  # 3
+    """Grey, 128."""
+
+class Removal(_Removal, metaclass=_RemovalEnumTypeWrapper):
+    """Replacement of removed pixels."""
+
+REMOVAL_UNSPECIFIED: Removal.ValueType  # 0
+"""Means REMOVAL_BLUR."""
+REMOVAL_BLUR: Removal.ValueType  # 1
+"""The part of this photo that the network sees, blurred by a Gaussian with a standard deviation of 1/14 of
+the side of the network's input.
+"""
+REMOVAL_MEAN: Removal.ValueType  # 2
+"""Mean colour of that part."""
+REMOVAL_GREY: Removal.ValueType  # 3
+"""Grey, 128."""
+Global___Removal: _TypeAlias = Removal  # noqa: Y015
+
 class _FillColour:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -467,10 +500,13 @@ class ProjectResponse(_message.Message):
     SHEET_FIELD_NUMBER: _builtins.int
     PHOTO_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
+    PRECISION_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Name of the model that answered."""
     version: _builtins.int
     """Version of that model."""
+    precision: _precision_pb2.Precision.ValueType
+    """Precision of the passes that the result is computed from."""
     @_builtins.property
     def projections(self) -> _containers.RepeatedCompositeFieldContainer[Global___Projection]:
         """Projections, one for each unit: in the order of `units`, or strongest map first."""
@@ -496,10 +532,11 @@ class ProjectResponse(_message.Message):
         sheet: _image_pb2.Picture | None = ...,
         photo: _image_pb2.Size | None = ...,
         warnings: _abc.Iterable[_warning_pb2.Warning] | None = ...,
+        precision: _precision_pb2.Precision.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["photo", b"photo", "sheet", b"sheet"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "photo", b"photo", "projections", b"projections", "sheet", b"sheet", "version", b"version", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "photo", b"photo", "precision", b"precision", "projections", b"projections", "sheet", b"sheet", "version", b"version", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -724,6 +761,7 @@ class ActivationsResponse(_message.Message):
     PHOTO_FIELD_NUMBER: _builtins.int
     MAPS_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
+    PRECISION_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Name of the model that answered."""
     version: _builtins.int
@@ -732,6 +770,8 @@ class ActivationsResponse(_message.Message):
     """Layer of the maps."""
     map_count: _builtins.int
     """Number of maps in the layer, or of units if it is fully connected."""
+    precision: _precision_pb2.Precision.ValueType
+    """Precision of the passes that the result is computed from."""
     @_builtins.property
     def units(self) -> _containers.RepeatedCompositeFieldContainer[Global___ActiveUnit]:
         """Maps in the order of `maps`, or strongest first."""
@@ -766,10 +806,11 @@ class ActivationsResponse(_message.Message):
         photo: _image_pb2.Size | None = ...,
         maps: _tensor_pb2.Tensor | None = ...,
         warnings: _abc.Iterable[_warning_pb2.Warning] | None = ...,
+        precision: _precision_pb2.Precision.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["maps", b"maps", "photo", b"photo", "sheet", b"sheet"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["layer", b"layer", "map_count", b"map_count", "maps", b"maps", "model", b"model", "photo", b"photo", "sheet", b"sheet", "units", b"units", "version", b"version", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["layer", b"layer", "map_count", b"map_count", "maps", b"maps", "model", b"model", "photo", b"photo", "precision", b"precision", "sheet", b"sheet", "units", b"units", "version", b"version", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1004,12 +1045,15 @@ class OccludeResponse(_message.Message):
     LIKELIEST_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
     CHANGES_FIELD_NUMBER: _builtins.int
+    PRECISION_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Name of the model that answered."""
     version: _builtins.int
     """Version of that model."""
     windows: _builtins.int
     """Number of occluded windows."""
+    precision: _precision_pb2.Precision.ValueType
+    """Precision of the passes that the result is computed from."""
     @_builtins.property
     def classes(self) -> _containers.RepeatedCompositeFieldContainer[Global___OccludedClass]:
         """Watched classes, in the order of the request."""
@@ -1062,10 +1106,11 @@ class OccludeResponse(_message.Message):
         likeliest: _tensor_pb2.Tensor | None = ...,
         warnings: _abc.Iterable[_warning_pb2.Warning] | None = ...,
         changes: _abc.Iterable[Global___ClassChange] | None = ...,
+        precision: _precision_pb2.Precision.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["likeliest", b"likeliest", "map", b"map", "photo", b"photo", "picture", b"picture", "positions", b"positions"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "classes", b"classes", "likeliest", b"likeliest", "map", b"map", "model", b"model", "photo", b"photo", "picture", b"picture", "positions", b"positions", "version", b"version", "warnings", b"warnings", "windows", b"windows"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "classes", b"classes", "likeliest", b"likeliest", "map", b"map", "model", b"model", "photo", b"photo", "picture", b"picture", "positions", b"positions", "precision", b"precision", "version", b"version", "warnings", b"warnings", "windows", b"windows"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1355,10 +1400,13 @@ class MeasureInvarianceResponse(_message.Message):
     PICTURE_FIELD_NUMBER: _builtins.int
     TENSORS_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
+    PRECISION_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Name of the model that answered."""
     version: _builtins.int
     """Version of that model."""
+    precision: _precision_pb2.Precision.ValueType
+    """Precision of the passes that the result is computed from."""
     @_builtins.property
     def photos(self) -> _containers.RepeatedCompositeFieldContainer[Global___InvariancePhoto]:
         """The photos, in the order of the request."""
@@ -1388,10 +1436,11 @@ class MeasureInvarianceResponse(_message.Message):
         picture: _image_pb2.Picture | None = ...,
         tensors: _abc.Iterable[Global___InvarianceTensors] | None = ...,
         warnings: _abc.Iterable[_warning_pb2.Warning] | None = ...,
+        precision: _precision_pb2.Precision.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["picture", b"picture"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "photos", b"photos", "picture", b"picture", "tensors", b"tensors", "version", b"version", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "photos", b"photos", "picture", b"picture", "precision", b"precision", "tensors", b"tensors", "version", b"version", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1562,6 +1611,377 @@ class InvarianceTensors(_message.Message):
 Global___InvarianceTensors: _TypeAlias = InvarianceTensors  # noqa: Y015
 
 @_typing.final
+class MeasureFaithfulnessRequest(_message.Message):
+    """Photos, and the attribution to measure."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    IMAGES_FIELD_NUMBER: _builtins.int
+    METHOD_FIELD_NUMBER: _builtins.int
+    METHOD_PARAMETERS_FIELD_NUMBER: _builtins.int
+    ATTRIBUTION_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    REMOVAL_FIELD_NUMBER: _builtins.int
+    STEP_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    RANDOM_FIELD_NUMBER: _builtins.int
+    SEED_FIELD_NUMBER: _builtins.int
+    CONTROL_FIELD_NUMBER: _builtins.int
+    BOXES_FIELD_NUMBER: _builtins.int
+    MASKS_FIELD_NUMBER: _builtins.int
+    PICTURES_FIELD_NUMBER: _builtins.int
+    TENSORS_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """The model's name. Empty means the service's default model."""
+    version: _builtins.int
+    """The model's version, 1 or more. Unset means the newest."""
+    method: _builtins.str
+    """Analyzer whose tensor "attribution" is measured: any that ListAnalyzers lists and that explains a class.
+    Empty means "occlude".
+    """
+    attribution: _builtins.bytes
+    """Attribution to measure instead of a method's: a .npy file of numbers, (rows, columns) of the network's
+    input, higher where a pixel supports the class more. Only for a single photo, without
+    `method_parameters`. Empty means that of the method.
+    """
+    removal: Global___Removal.ValueType
+    """Replacement of removed pixels. Unset means blur."""
+    step: _builtins.float
+    """Share of the pixels that is removed per step, from 0.001 to 0.5; rounded so that all steps are equal.
+    Unset means 0.02, 50 steps.
+    """
+    value: Global___ClassValue.ValueType
+    """Class score to follow. Unset means the probability."""
+    random: _builtins.int
+    """Number of random orders of the pixels to compare with, from 0 to 100. Unset means 5."""
+    seed: _builtins.int
+    """Seed of the random orders, and of the order of pixels with equal attributions, 0 or more. Unset means 0."""
+    control: _builtins.bool
+    """Whether to also measure the attribution of the network with randomised weights. Unset means yes; ignored
+    with `attribution`.
+    """
+    pictures: _builtins.bool
+    """Whether to send the picture. Unset means yes."""
+    tensors: _builtins.bool
+    """Whether to send the attributions as tensors."""
+    @_builtins.property
+    def images(self) -> _containers.RepeatedCompositeFieldContainer[_image_pb2.Image]:
+        """The photos, 1 to 64. An empty list is an error."""
+
+    @_builtins.property
+    def method_parameters(self) -> _struct_pb2.Struct:
+        """Parameters of that analyzer, as in Analyze. The class is added, unless they select one."""
+
+    @_builtins.property
+    def labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Class of each photo, in order, by name or id of the label; "" for the most likely class. Empty means the
+        most likely class of every photo.
+        """
+
+    @_builtins.property
+    def boxes(self) -> _containers.RepeatedCompositeFieldContainer[_image_pb2.Box]:
+        """Boxes around the object, in pixels of the photo, at most 1024, for the pointing game. Only for a single
+        photo. Empty means none.
+        """
+
+    @_builtins.property
+    def masks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Masks of the object for the pointing game, at most 256: image files (as in Image.encoded) of the photo's
+        size; pixels lighter than 127 are inside. Only for a single photo. Empty means none.
+        """
+
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        version: _builtins.int | None = ...,
+        images: _abc.Iterable[_image_pb2.Image] | None = ...,
+        method: _builtins.str = ...,
+        method_parameters: _struct_pb2.Struct | None = ...,
+        attribution: _builtins.bytes = ...,
+        labels: _abc.Iterable[_builtins.str] | None = ...,
+        removal: Global___Removal.ValueType = ...,
+        step: _builtins.float | None = ...,
+        value: Global___ClassValue.ValueType = ...,
+        random: _builtins.int | None = ...,
+        seed: _builtins.int | None = ...,
+        control: _builtins.bool | None = ...,
+        boxes: _abc.Iterable[_image_pb2.Box] | None = ...,
+        masks: _abc.Iterable[_builtins.bytes] | None = ...,
+        pictures: _builtins.bool | None = ...,
+        tensors: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_control", b"_control", "_pictures", b"_pictures", "_random", b"_random", "_seed", b"_seed", "_step", b"_step", "_version", b"_version", "control", b"control", "method_parameters", b"method_parameters", "pictures", b"pictures", "random", b"random", "seed", b"seed", "step", b"step", "version", b"version"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_control", b"_control", "_pictures", b"_pictures", "_random", b"_random", "_seed", b"_seed", "_step", b"_step", "_version", b"_version", "attribution", b"attribution", "boxes", b"boxes", "control", b"control", "images", b"images", "labels", b"labels", "masks", b"masks", "method", b"method", "method_parameters", b"method_parameters", "model", b"model", "pictures", b"pictures", "random", b"random", "removal", b"removal", "seed", b"seed", "step", b"step", "tensors", b"tensors", "value", b"value", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__control: _TypeAlias = _typing.Literal["control"]  # noqa: Y015
+    _WhichOneofArgType__control: _TypeAlias = _typing.Literal["_control", b"_control"]  # noqa: Y015
+    _WhichOneofReturnType__pictures: _TypeAlias = _typing.Literal["pictures"]  # noqa: Y015
+    _WhichOneofArgType__pictures: _TypeAlias = _typing.Literal["_pictures", b"_pictures"]  # noqa: Y015
+    _WhichOneofReturnType__random: _TypeAlias = _typing.Literal["random"]  # noqa: Y015
+    _WhichOneofArgType__random: _TypeAlias = _typing.Literal["_random", b"_random"]  # noqa: Y015
+    _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
+    _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
+    _WhichOneofReturnType__step: _TypeAlias = _typing.Literal["step"]  # noqa: Y015
+    _WhichOneofArgType__step: _TypeAlias = _typing.Literal["_step", b"_step"]  # noqa: Y015
+    _WhichOneofReturnType__version: _TypeAlias = _typing.Literal["version"]  # noqa: Y015
+    _WhichOneofArgType__version: _TypeAlias = _typing.Literal["_version", b"_version"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__control) -> _WhichOneofReturnType__control | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__pictures) -> _WhichOneofReturnType__pictures | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__random) -> _WhichOneofReturnType__random | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__step) -> _WhichOneofReturnType__step | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__version) -> _WhichOneofReturnType__version | None: ...
+
+Global___MeasureFaithfulnessRequest: _TypeAlias = MeasureFaithfulnessRequest  # noqa: Y015
+
+@_typing.final
+class MeasureFaithfulnessResponse(_message.Message):
+    """Curves of each photo, and means over the photos."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    PHOTOS_FIELD_NUMBER: _builtins.int
+    MEANS_FIELD_NUMBER: _builtins.int
+    PICTURE_FIELD_NUMBER: _builtins.int
+    ATTRIBUTIONS_FIELD_NUMBER: _builtins.int
+    CONTROL_ATTRIBUTIONS_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
+    PRECISION_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """Name of the model that answered."""
+    version: _builtins.int
+    """Version of that model."""
+    precision: _precision_pb2.Precision.ValueType
+    """Precision of the passes that the result is computed from."""
+    @_builtins.property
+    def photos(self) -> _containers.RepeatedCompositeFieldContainer[Global___FaithfulnessPhoto]:
+        """The photos, in the order of the request."""
+
+    @_builtins.property
+    def means(self) -> _containers.RepeatedCompositeFieldContainer[Global___FaithfulnessMean]:
+        """Means over the photos."""
+
+    @_builtins.property
+    def picture(self) -> _image_pb2.Picture:
+        """All results in one picture: the first photo with its attributions, and the mean curves. Unset if pictures
+        were not requested.
+        """
+
+    @_builtins.property
+    def attributions(self) -> _tensor_pb2.Tensor:
+        """float32, (photos, rows, columns): attributions. Unset unless tensors were requested."""
+
+    @_builtins.property
+    def control_attributions(self) -> _tensor_pb2.Tensor:
+        """float32, (photos, rows, columns): those of the network with randomised weights. Unset unless tensors and
+        the control were requested.
+        """
+
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedCompositeFieldContainer[_warning_pb2.Warning]:
+        """Notices about assumptions made, content left out, and comparisons that the attribution does not win; at
+        most 20, without duplicates.
+        """
+
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        version: _builtins.int = ...,
+        photos: _abc.Iterable[Global___FaithfulnessPhoto] | None = ...,
+        means: _abc.Iterable[Global___FaithfulnessMean] | None = ...,
+        picture: _image_pb2.Picture | None = ...,
+        attributions: _tensor_pb2.Tensor | None = ...,
+        control_attributions: _tensor_pb2.Tensor | None = ...,
+        warnings: _abc.Iterable[_warning_pb2.Warning] | None = ...,
+        precision: _precision_pb2.Precision.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attributions", b"attributions", "control_attributions", b"control_attributions", "picture", b"picture"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributions", b"attributions", "control_attributions", b"control_attributions", "means", b"means", "model", b"model", "photos", b"photos", "picture", b"picture", "precision", b"precision", "version", b"version", "warnings", b"warnings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MeasureFaithfulnessResponse: _TypeAlias = MeasureFaithfulnessResponse  # noqa: Y015
+
+@_typing.final
+class FaithfulnessPhoto(_message.Message):
+    """Faithfulness of the attribution of one photo."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LABEL_ID_FIELD_NUMBER: _builtins.int
+    LABEL_FIELD_NUMBER: _builtins.int
+    SHARES_FIELD_NUMBER: _builtins.int
+    DELETION_FIELD_NUMBER: _builtins.int
+    INSERTION_FIELD_NUMBER: _builtins.int
+    RANDOM_DELETION_FIELD_NUMBER: _builtins.int
+    RANDOM_DEVIATION_FIELD_NUMBER: _builtins.int
+    CONTROL_DELETION_FIELD_NUMBER: _builtins.int
+    CONTROL_INSERTION_FIELD_NUMBER: _builtins.int
+    SHARE_INSIDE_FIELD_NUMBER: _builtins.int
+    MAXIMUM_INSIDE_FIELD_NUMBER: _builtins.int
+    AREA_INSIDE_FIELD_NUMBER: _builtins.int
+    label_id: _builtins.str
+    """Id of the label of the class."""
+    label: _builtins.str
+    """Name of that label."""
+    random_deviation: _builtins.float
+    """Standard deviation of the area over the random orders. Unset for fewer than two."""
+    share_inside: _builtins.float
+    """Share of the positive attributions that is inside the boxes and masks, from 0 to 1. Unset without boxes
+    and masks, and if no attribution is positive.
+    """
+    maximum_inside: _builtins.bool
+    """Whether the pixel with the highest attribution is inside. Unset without boxes and masks."""
+    area_inside: _builtins.float
+    """Share of the network's input that is inside: `share_inside` of a uniform attribution. Unset without boxes
+    and masks.
+    """
+    @_builtins.property
+    def shares(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Removed or inserted share of the pixels at each step, from 0 to 1."""
+
+    @_builtins.property
+    def deletion(self) -> Global___RemovalCurve:
+        """The pixels with the highest attribution are removed first. The lower the area, the better."""
+
+    @_builtins.property
+    def insertion(self) -> Global___RemovalCurve:
+        """The pixels with the highest attribution are inserted first. The higher the area, the better."""
+
+    @_builtins.property
+    def random_deletion(self) -> Global___RemovalCurve:
+        """Deletion in random orders: mean over the orders. Insertion is the same, read backwards, with the same
+        area. Unset without random orders.
+        """
+
+    @_builtins.property
+    def control_deletion(self) -> Global___RemovalCurve:
+        """Deletion in the order of the control's attribution. Unset without the control."""
+
+    @_builtins.property
+    def control_insertion(self) -> Global___RemovalCurve:
+        """Insertion in that order. Unset without the control."""
+
+    def __init__(
+        self,
+        *,
+        label_id: _builtins.str = ...,
+        label: _builtins.str = ...,
+        shares: _abc.Iterable[_builtins.float] | None = ...,
+        deletion: Global___RemovalCurve | None = ...,
+        insertion: Global___RemovalCurve | None = ...,
+        random_deletion: Global___RemovalCurve | None = ...,
+        random_deviation: _builtins.float | None = ...,
+        control_deletion: Global___RemovalCurve | None = ...,
+        control_insertion: Global___RemovalCurve | None = ...,
+        share_inside: _builtins.float | None = ...,
+        maximum_inside: _builtins.bool | None = ...,
+        area_inside: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_area_inside", b"_area_inside", "_maximum_inside", b"_maximum_inside", "_random_deviation", b"_random_deviation", "_share_inside", b"_share_inside", "area_inside", b"area_inside", "control_deletion", b"control_deletion", "control_insertion", b"control_insertion", "deletion", b"deletion", "insertion", b"insertion", "maximum_inside", b"maximum_inside", "random_deletion", b"random_deletion", "random_deviation", b"random_deviation", "share_inside", b"share_inside"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_area_inside", b"_area_inside", "_maximum_inside", b"_maximum_inside", "_random_deviation", b"_random_deviation", "_share_inside", b"_share_inside", "area_inside", b"area_inside", "control_deletion", b"control_deletion", "control_insertion", b"control_insertion", "deletion", b"deletion", "insertion", b"insertion", "label", b"label", "label_id", b"label_id", "maximum_inside", b"maximum_inside", "random_deletion", b"random_deletion", "random_deviation", b"random_deviation", "share_inside", b"share_inside", "shares", b"shares"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__area_inside: _TypeAlias = _typing.Literal["area_inside"]  # noqa: Y015
+    _WhichOneofArgType__area_inside: _TypeAlias = _typing.Literal["_area_inside", b"_area_inside"]  # noqa: Y015
+    _WhichOneofReturnType__maximum_inside: _TypeAlias = _typing.Literal["maximum_inside"]  # noqa: Y015
+    _WhichOneofArgType__maximum_inside: _TypeAlias = _typing.Literal["_maximum_inside", b"_maximum_inside"]  # noqa: Y015
+    _WhichOneofReturnType__random_deviation: _TypeAlias = _typing.Literal["random_deviation"]  # noqa: Y015
+    _WhichOneofArgType__random_deviation: _TypeAlias = _typing.Literal["_random_deviation", b"_random_deviation"]  # noqa: Y015
+    _WhichOneofReturnType__share_inside: _TypeAlias = _typing.Literal["share_inside"]  # noqa: Y015
+    _WhichOneofArgType__share_inside: _TypeAlias = _typing.Literal["_share_inside", b"_share_inside"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__area_inside) -> _WhichOneofReturnType__area_inside | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__maximum_inside) -> _WhichOneofReturnType__maximum_inside | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__random_deviation) -> _WhichOneofReturnType__random_deviation | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__share_inside) -> _WhichOneofReturnType__share_inside | None: ...
+
+Global___FaithfulnessPhoto: _TypeAlias = FaithfulnessPhoto  # noqa: Y015
+
+@_typing.final
+class RemovalCurve(_message.Message):
+    """Values of a class while pixels are removed or inserted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AREA_FIELD_NUMBER: _builtins.int
+    VALUES_FIELD_NUMBER: _builtins.int
+    area: _builtins.float
+    """Area under the curve, over shares from 0 to 1, by the trapezoidal rule."""
+    @_builtins.property
+    def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Value of the class at each step."""
+
+    def __init__(
+        self,
+        *,
+        area: _builtins.float = ...,
+        values: _abc.Iterable[_builtins.float] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["area", b"area", "values", b"values"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemovalCurve: _TypeAlias = RemovalCurve  # noqa: Y015
+
+@_typing.final
+class FaithfulnessMean(_message.Message):
+    """Mean of a measure over the photos."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEASURE_FIELD_NUMBER: _builtins.int
+    MEAN_FIELD_NUMBER: _builtins.int
+    DEVIATION_FIELD_NUMBER: _builtins.int
+    PHOTOS_FIELD_NUMBER: _builtins.int
+    measure: _builtins.str
+    """Measure: "clean" (value of the class), "deletion_area", "insertion_area", "random_area",
+    "control_deletion_area", "control_insertion_area", "share_inside" or "maximum_inside".
+    """
+    mean: _builtins.float
+    """Mean over the photos."""
+    deviation: _builtins.float
+    """Standard deviation over the photos. Unset for fewer than two."""
+    photos: _builtins.int
+    """Number of photos that have the measure."""
+    def __init__(
+        self,
+        *,
+        measure: _builtins.str = ...,
+        mean: _builtins.float = ...,
+        deviation: _builtins.float | None = ...,
+        photos: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_deviation", b"_deviation", "deviation", b"deviation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_deviation", b"_deviation", "deviation", b"deviation", "mean", b"mean", "measure", b"measure", "photos", b"photos"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__deviation: _TypeAlias = _typing.Literal["deviation"]  # noqa: Y015
+    _WhichOneofArgType__deviation: _TypeAlias = _typing.Literal["_deviation", b"_deviation"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__deviation) -> _WhichOneofReturnType__deviation | None: ...
+
+Global___FaithfulnessMean: _TypeAlias = FaithfulnessMean  # noqa: Y015
+
+@_typing.final
 class Part(_message.Message):
     """An object part that all photos show, such as the nose."""
 
@@ -1693,10 +2113,13 @@ class CorrespondResponse(_message.Message):
     RANDOM_HAMMING_FIELD_NUMBER: _builtins.int
     RANDOM_BOXES_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
+    PRECISION_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Name of the model that answered."""
     version: _builtins.int
     """Version of that model."""
+    precision: _precision_pb2.Precision.ValueType
+    """Precision of the passes that the result is computed from."""
     @_builtins.property
     def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___PartCorrespondence]:
         """One row for each part and layer: parts in the order of the request, then the control, if any, as the part
@@ -1743,10 +2166,11 @@ class CorrespondResponse(_message.Message):
         random_hamming: _tensor_pb2.Tensor | None = ...,
         random_boxes: _tensor_pb2.Tensor | None = ...,
         warnings: _abc.Iterable[_warning_pb2.Warning] | None = ...,
+        precision: _precision_pb2.Precision.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["boxes", b"boxes", "hamming", b"hamming", "picture", b"picture", "random_boxes", b"random_boxes", "random_hamming", b"random_hamming"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["boxes", b"boxes", "hamming", b"hamming", "model", b"model", "picture", b"picture", "random_boxes", b"random_boxes", "random_hamming", b"random_hamming", "rows", b"rows", "version", b"version", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["boxes", b"boxes", "hamming", b"hamming", "model", b"model", "picture", b"picture", "precision", b"precision", "random_boxes", b"random_boxes", "random_hamming", b"random_hamming", "rows", b"rows", "version", b"version", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1898,6 +2322,9 @@ class CompareArchitecturesResponse(_message.Message):
     PICTURE_FIELD_NUMBER: _builtins.int
     TENSORS_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
+    PRECISION_FIELD_NUMBER: _builtins.int
+    precision: _precision_pb2.Precision.ValueType
+    """Precision of the passes that the result is computed from."""
     @_builtins.property
     def table(self) -> Global___Table:
         """Table of all measurements. The first column names the quantity and its unit; then one column for each
@@ -1927,10 +2354,11 @@ class CompareArchitecturesResponse(_message.Message):
         picture: _image_pb2.Picture | None = ...,
         tensors: _abc.Mapping[_builtins.str, _tensor_pb2.Tensor] | None = ...,
         warnings: _abc.Iterable[_warning_pb2.Warning] | None = ...,
+        precision: _precision_pb2.Precision.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["picture", b"picture", "table", b"table"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["picture", b"picture", "table", b"table", "tensors", b"tensors", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["picture", b"picture", "precision", b"precision", "table", b"table", "tensors", b"tensors", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2053,6 +2481,7 @@ class TopKResponse(_message.Message):
     WARNINGS_FIELD_NUMBER: _builtins.int
     LAYER_FIELD_NUMBER: _builtins.int
     INDEX_FIELD_NUMBER: _builtins.int
+    PRECISION_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Name of the model that answered."""
     version: _builtins.int
@@ -2061,6 +2490,8 @@ class TopKResponse(_message.Message):
     """Layer of the maps."""
     index: _builtins.str
     """Name of the index."""
+    precision: _precision_pb2.Precision.ValueType
+    """Precision of the passes that the result is computed from."""
     @_builtins.property
     def maps(self) -> _containers.RepeatedCompositeFieldContainer[Global___TopKMap]:
         """Maps in the order of `maps`, or strongest first."""
@@ -2106,10 +2537,11 @@ class TopKResponse(_message.Message):
         warnings: _abc.Iterable[_warning_pb2.Warning] | None = ...,
         layer: _builtins.str = ...,
         index: _builtins.str = ...,
+        precision: _precision_pb2.Precision.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["controls", b"controls", "patches", b"patches", "picture", b"picture", "projections", b"projections"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["controls", b"controls", "index", b"index", "layer", b"layer", "maps", b"maps", "model", b"model", "patches", b"patches", "picture", b"picture", "projections", b"projections", "version", b"version", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["controls", b"controls", "index", b"index", "layer", b"layer", "maps", b"maps", "model", b"model", "patches", b"patches", "picture", b"picture", "precision", b"precision", "projections", b"projections", "version", b"version", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2552,12 +2984,15 @@ class EvolveResponse(_message.Message):
     PATCHES_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
     LAYER_FIELD_NUMBER: _builtins.int
+    PRECISION_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Name of the model that answered."""
     version: _builtins.int
     """Version of that model."""
     layer: _builtins.str
     """Layer of the maps."""
+    precision: _precision_pb2.Precision.ValueType
+    """Precision of the passes that the result is computed from."""
     @_builtins.property
     def maps(self) -> _containers.RepeatedCompositeFieldContainer[Global___EvolvedMap]:
         """Maps in the order of `maps`, or strongest first."""
@@ -2602,10 +3037,11 @@ class EvolveResponse(_message.Message):
         patches: _tensor_pb2.Tensor | None = ...,
         warnings: _abc.Iterable[_warning_pb2.Warning] | None = ...,
         layer: _builtins.str = ...,
+        precision: _precision_pb2.Precision.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["patches", b"patches", "picture", b"picture", "projections", b"projections"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["layer", b"layer", "maps", b"maps", "model", b"model", "patches", b"patches", "picture", b"picture", "projections", b"projections", "settling", b"settling", "version", b"version", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["layer", b"layer", "maps", b"maps", "model", b"model", "patches", b"patches", "picture", b"picture", "precision", b"precision", "projections", b"projections", "settling", b"settling", "version", b"version", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -3105,10 +3541,13 @@ class Analysis(_message.Message):
     TENSORS_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
     PHOTOS_FIELD_NUMBER: _builtins.int
+    PRECISION_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Name of the model that answered."""
     version: _builtins.int
     """Version of that model."""
+    precision: _precision_pb2.Precision.ValueType
+    """Precision of the passes that the result is computed from."""
     @_builtins.property
     def numbers(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
         """Scalars by name."""
@@ -3144,10 +3583,11 @@ class Analysis(_message.Message):
         tensors: _abc.Mapping[_builtins.str, _tensor_pb2.Tensor] | None = ...,
         warnings: _abc.Iterable[_warning_pb2.Warning] | None = ...,
         photos: _abc.Iterable[_image_pb2.Size] | None = ...,
+        precision: _precision_pb2.Precision.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "numbers", b"numbers", "photos", b"photos", "pictures", b"pictures", "tables", b"tables", "tensors", b"tensors", "version", b"version", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "numbers", b"numbers", "photos", b"photos", "pictures", b"pictures", "precision", b"precision", "tables", b"tables", "tensors", b"tensors", "version", b"version", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -72,6 +72,11 @@ class AnalysisServiceStub:
                 request_serializer=zfscope_dot_v1_dot_analysis__pb2.CorrespondRequest.SerializeToString,
                 response_deserializer=zfscope_dot_v1_dot_analysis__pb2.CorrespondResponse.FromString,
                 _registered_method=True)
+        self.MeasureFaithfulness = channel.unary_unary(
+                '/zfscope.v1.AnalysisService/MeasureFaithfulness',
+                request_serializer=zfscope_dot_v1_dot_analysis__pb2.MeasureFaithfulnessRequest.SerializeToString,
+                response_deserializer=zfscope_dot_v1_dot_analysis__pb2.MeasureFaithfulnessResponse.FromString,
+                _registered_method=True)
         self.CompareArchitectures = channel.unary_unary(
                 '/zfscope.v1.AnalysisService/CompareArchitectures',
                 request_serializer=zfscope_dot_v1_dot_analysis__pb2.CompareArchitecturesRequest.SerializeToString,
@@ -155,6 +160,15 @@ class AnalysisServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def MeasureFaithfulness(self, request, context):
+        """Measures how faithful an explanation of a class is: how fast the class's score changes as the pixels with
+        the highest attribution are removed or inserted first, compared with random orders and with randomised
+        weights. Analyze, as "faithfulness", also reports progress.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CompareArchitectures(self, request, context):
         """Compares models by the paper's criteria for an architecture: first-layer filters and their spatial
         frequencies, dead maps, grids (aliasing) in projections of layer 2, accuracy and cost.
@@ -228,6 +242,11 @@ def add_AnalysisServiceServicer_to_server(servicer, server):
                     servicer.Correspond,
                     request_deserializer=zfscope_dot_v1_dot_analysis__pb2.CorrespondRequest.FromString,
                     response_serializer=zfscope_dot_v1_dot_analysis__pb2.CorrespondResponse.SerializeToString,
+            ),
+            'MeasureFaithfulness': grpc.unary_unary_rpc_method_handler(
+                    servicer.MeasureFaithfulness,
+                    request_deserializer=zfscope_dot_v1_dot_analysis__pb2.MeasureFaithfulnessRequest.FromString,
+                    response_serializer=zfscope_dot_v1_dot_analysis__pb2.MeasureFaithfulnessResponse.SerializeToString,
             ),
             'CompareArchitectures': grpc.unary_unary_rpc_method_handler(
                     servicer.CompareArchitectures,
@@ -442,6 +461,33 @@ class AnalysisService:
             '/zfscope.v1.AnalysisService/Correspond',
             zfscope_dot_v1_dot_analysis__pb2.CorrespondRequest.SerializeToString,
             zfscope_dot_v1_dot_analysis__pb2.CorrespondResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MeasureFaithfulness(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/zfscope.v1.AnalysisService/MeasureFaithfulness',
+            zfscope_dot_v1_dot_analysis__pb2.MeasureFaithfulnessRequest.SerializeToString,
+            zfscope_dot_v1_dot_analysis__pb2.MeasureFaithfulnessResponse.FromString,
             options,
             channel_credentials,
             insecure,

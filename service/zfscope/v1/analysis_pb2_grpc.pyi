@@ -60,6 +60,11 @@ class AnalysisServiceStub:
     """Occludes the same part in different photos, and compares the sign of each feature's change. Analyze, as
     "correspond", also reports progress.
     """
+    MeasureFaithfulness: _grpc.UnaryUnaryMultiCallable[_analysis_pb2.MeasureFaithfulnessRequest, _analysis_pb2.MeasureFaithfulnessResponse]
+    """Measures how faithful an explanation of a class is: how fast the class's score changes as the pixels with
+    the highest attribution are removed or inserted first, compared with random orders and with randomised
+    weights. Analyze, as "faithfulness", also reports progress.
+    """
     CompareArchitectures: _grpc.UnaryUnaryMultiCallable[_analysis_pb2.CompareArchitecturesRequest, _analysis_pb2.CompareArchitecturesResponse]
     """Compares models by the paper's criteria for an architecture: first-layer filters and their spatial
     frequencies, dead maps, grids (aliasing) in projections of layer 2, accuracy and cost.
@@ -112,6 +117,11 @@ class AnalysisServiceAsyncStub(AnalysisServiceStub):
     Correspond: _aio.UnaryUnaryMultiCallable[_analysis_pb2.CorrespondRequest, _analysis_pb2.CorrespondResponse]  # type: ignore[assignment]
     """Occludes the same part in different photos, and compares the sign of each feature's change. Analyze, as
     "correspond", also reports progress.
+    """
+    MeasureFaithfulness: _aio.UnaryUnaryMultiCallable[_analysis_pb2.MeasureFaithfulnessRequest, _analysis_pb2.MeasureFaithfulnessResponse]  # type: ignore[assignment]
+    """Measures how faithful an explanation of a class is: how fast the class's score changes as the pixels with
+    the highest attribution are removed or inserted first, compared with random orders and with randomised
+    weights. Analyze, as "faithfulness", also reports progress.
     """
     CompareArchitectures: _aio.UnaryUnaryMultiCallable[_analysis_pb2.CompareArchitecturesRequest, _analysis_pb2.CompareArchitecturesResponse]  # type: ignore[assignment]
     """Compares models by the paper's criteria for an architecture: first-layer filters and their spatial
@@ -204,6 +214,17 @@ class AnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_analysis_pb2.CorrespondResponse, _abc.Awaitable[_analysis_pb2.CorrespondResponse]]:
         """Occludes the same part in different photos, and compares the sign of each feature's change. Analyze, as
         "correspond", also reports progress.
+        """
+
+    @_abc_1.abstractmethod
+    def MeasureFaithfulness(
+        self,
+        request: _analysis_pb2.MeasureFaithfulnessRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_analysis_pb2.MeasureFaithfulnessResponse, _abc.Awaitable[_analysis_pb2.MeasureFaithfulnessResponse]]:
+        """Measures how faithful an explanation of a class is: how fast the class's score changes as the pixels with
+        the highest attribution are removed or inserted first, compared with random orders and with randomised
+        weights. Analyze, as "faithfulness", also reports progress.
         """
 
     @_abc_1.abstractmethod

@@ -23,22 +23,23 @@ _sym_db = _symbol_database.Default()
 
 
 from zfscope.v1 import image_pb2 as zfscope_dot_v1_dot_image__pb2
+from zfscope.v1 import precision_pb2 as zfscope_dot_v1_dot_precision__pb2
 from zfscope.v1 import warning_pb2 as zfscope_dot_v1_dot_warning__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fzfscope/v1/classification.proto\x12\nzfscope.v1\x1a\x16zfscope/v1/image.proto\x1a\x18zfscope/v1/warning.proto\"\x90\x01\n\x0f\x43lassifyRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x14\n\x07version\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12 \n\x05image\x18\x03 \x01(\x0b\x32\x11.zfscope.v1.Image\x12\x10\n\x03top\x18\x04 \x01(\x05H\x01\x88\x01\x01\x12\x10\n\x08ten_crop\x18\x05 \x01(\x08\x42\n\n\x08_versionB\x06\n\x04_top\"\xa3\x01\n\x10\x43lassifyResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\x12\'\n\x07\x63lasses\x18\x03 \x03(\x0b\x32\x16.zfscope.v1.ClassScore\x12\x1f\n\x05photo\x18\x04 \x01(\x0b\x32\x10.zfscope.v1.Size\x12%\n\x08warnings\x18\x05 \x03(\x0b\x32\x13.zfscope.v1.Warning\"`\n\nClassScore\x12\r\n\x05index\x18\x01 \x01(\x05\x12\x10\n\x08label_id\x18\x02 \x01(\t\x12\r\n\x05label\x18\x03 \x01(\t\x12\x13\n\x0bprobability\x18\x04 \x01(\x01\x12\r\n\x05logit\x18\x05 \x01(\x01\x32^\n\x15\x43lassificationService\x12\x45\n\x08\x43lassify\x12\x1b.zfscope.v1.ClassifyRequest\x1a\x1c.zfscope.v1.ClassifyResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fzfscope/v1/classification.proto\x12\nzfscope.v1\x1a\x16zfscope/v1/image.proto\x1a\x1azfscope/v1/precision.proto\x1a\x18zfscope/v1/warning.proto\"\x90\x01\n\x0f\x43lassifyRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x14\n\x07version\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12 \n\x05image\x18\x03 \x01(\x0b\x32\x11.zfscope.v1.Image\x12\x10\n\x03top\x18\x04 \x01(\x05H\x01\x88\x01\x01\x12\x10\n\x08ten_crop\x18\x05 \x01(\x08\x42\n\n\x08_versionB\x06\n\x04_top\"\xcd\x01\n\x10\x43lassifyResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\x12\'\n\x07\x63lasses\x18\x03 \x03(\x0b\x32\x16.zfscope.v1.ClassScore\x12\x1f\n\x05photo\x18\x04 \x01(\x0b\x32\x10.zfscope.v1.Size\x12%\n\x08warnings\x18\x05 \x03(\x0b\x32\x13.zfscope.v1.Warning\x12(\n\tprecision\x18\x06 \x01(\x0e\x32\x15.zfscope.v1.Precision\"`\n\nClassScore\x12\r\n\x05index\x18\x01 \x01(\x05\x12\x10\n\x08label_id\x18\x02 \x01(\t\x12\r\n\x05label\x18\x03 \x01(\t\x12\x13\n\x0bprobability\x18\x04 \x01(\x01\x12\r\n\x05logit\x18\x05 \x01(\x01\x32^\n\x15\x43lassificationService\x12\x45\n\x08\x43lassify\x12\x1b.zfscope.v1.ClassifyRequest\x1a\x1c.zfscope.v1.ClassifyResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'zfscope.v1.classification_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CLASSIFYREQUEST']._serialized_start=98
-  _globals['_CLASSIFYREQUEST']._serialized_end=242
-  _globals['_CLASSIFYRESPONSE']._serialized_start=245
-  _globals['_CLASSIFYRESPONSE']._serialized_end=408
-  _globals['_CLASSSCORE']._serialized_start=410
-  _globals['_CLASSSCORE']._serialized_end=506
-  _globals['_CLASSIFICATIONSERVICE']._serialized_start=508
-  _globals['_CLASSIFICATIONSERVICE']._serialized_end=602
+  _globals['_CLASSIFYREQUEST']._serialized_start=126
+  _globals['_CLASSIFYREQUEST']._serialized_end=270
+  _globals['_CLASSIFYRESPONSE']._serialized_start=273
+  _globals['_CLASSIFYRESPONSE']._serialized_end=478
+  _globals['_CLASSSCORE']._serialized_start=480
+  _globals['_CLASSSCORE']._serialized_end=576
+  _globals['_CLASSIFICATIONSERVICE']._serialized_start=578
+  _globals['_CLASSIFICATIONSERVICE']._serialized_end=672
 # @@protoc_insertion_point(module_scope)

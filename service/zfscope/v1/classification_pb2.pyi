@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from zfscope.v1 import image_pb2 as _image_pb2
+from zfscope.v1 import precision_pb2 as _precision_pb2
 from zfscope.v1 import warning_pb2 as _warning_pb2
 import builtins as _builtins
 import sys
@@ -80,10 +81,13 @@ class ClassifyResponse(_message.Message):
     CLASSES_FIELD_NUMBER: _builtins.int
     PHOTO_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
+    PRECISION_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Name of the model that answered."""
     version: _builtins.int
     """Version of that model."""
+    precision: _precision_pb2.Precision.ValueType
+    """Precision of the forward pass."""
     @_builtins.property
     def classes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClassScore]:
         """Classes, most likely first."""
@@ -104,10 +108,11 @@ class ClassifyResponse(_message.Message):
         classes: _abc.Iterable[Global___ClassScore] | None = ...,
         photo: _image_pb2.Size | None = ...,
         warnings: _abc.Iterable[_warning_pb2.Warning] | None = ...,
+        precision: _precision_pb2.Precision.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["photo", b"photo"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["classes", b"classes", "model", b"model", "photo", b"photo", "version", b"version", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["classes", b"classes", "model", b"model", "photo", b"photo", "precision", b"precision", "version", b"version", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from zfscope.v1 import precision_pb2 as _precision_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -159,6 +160,9 @@ class GetModelResponse(_message.Message):
     LABELS_FIELD_NUMBER: _builtins.int
     PREPROCESSING_FIELD_NUMBER: _builtins.int
     ACCURACY_FIELD_NUMBER: _builtins.int
+    PRECISION_FIELD_NUMBER: _builtins.int
+    precision: _precision_pb2.Precision.ValueType
+    """Precision in which the service classifies with the model, and analyzes if an analysis has that choice."""
     @_builtins.property
     def summary(self) -> Global___ModelSummary:
         """Name, version and summary of the model."""
@@ -189,10 +193,11 @@ class GetModelResponse(_message.Message):
         labels: _abc.Iterable[Global___Label] | None = ...,
         preprocessing: Global___Preprocessing | None = ...,
         accuracy: Global___Accuracy | None = ...,
+        precision: _precision_pb2.Precision.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "preprocessing", b"preprocessing", "summary", b"summary"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "labels", b"labels", "layers", b"layers", "preprocessing", b"preprocessing", "summary", b"summary"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "labels", b"labels", "layers", b"layers", "precision", b"precision", "preprocessing", b"preprocessing", "summary", b"summary"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -39,6 +39,9 @@ def to_message(kind: type[M], values: Any) -> M:
     Messages among the values are used unchanged. Raises InputError for an unknown enum value or an
     unsupported array, TypeError or ValueError for a value of the wrong type or range.
     """
+    if not isinstance(values, Mapping) and not hasattr(values, "__dict__"):
+        names = ", ".join(field.name for field in _fields(kind.DESCRIPTOR))
+        raise TypeError(f"{values!r:.80} is not a mapping with {names}")
     known = values if isinstance(values, Mapping) else vars(values)
     named = (
         (field, known.get(_PLAIN_NAMES.get(field.name, field.name))) for field in _fields(kind.DESCRIPTOR)
@@ -151,6 +154,8 @@ def _plain(field: FieldDescriptor, value: Any) -> Any:
         return read(field.enum_type, value, field=field.name)
     if field.message_type is None:
         return list(value) if field.is_repeated else value
+    if field.message_type.full_name == struct_pb2.Struct.DESCRIPTOR.full_name:
+        return _CODECS[field.message_type.full_name].read(value, field.name)
     return [_mapping(item) for item in value] if field.is_repeated else _mapping(value)
 
 

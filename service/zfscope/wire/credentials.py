@@ -19,7 +19,15 @@ class AcceptedTokens:
     """Tokens that a service accepts, compared in a time that reveals nothing about them."""
 
     def __init__(self, tokens: Iterable[SecretStr]) -> None:
+        self.replace(tokens)
+
+    def replace(self, tokens: Iterable[SecretStr]) -> None:
+        """Accept these tokens instead, from the next comparison on."""
         self._digests = [_digest(token.get_secret_value()) for token in tokens]
+
+    def __bool__(self) -> bool:
+        """Return whether there are any."""
+        return bool(self._digests)
 
     def __contains__(self, token: str) -> bool:
         # Digests of equal length hide the tokens' lengths; the list, unlike any(), compares with all of them.

@@ -4,13 +4,13 @@ A status has a readable message and details for programs: an ErrorInfo (domain `
 as reason, the field), a BadRequest with the invalid fields, and a RetryInfo if a retry can succeed.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import grpc
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
-from grpc_status import rpc_status
 
 from zfscope import errors
 from zfscope.errors import ZfscopeError
@@ -22,6 +22,8 @@ DOMAIN = "zfscope"
 REQUEST_ID = "x-request-id"
 # Trailing metadata of every response: the service's `max_receive_bytes`.
 MAX_REQUEST_BYTES = "x-zfscope-max-request-bytes"
+# Trailing metadata of a failed call: its google.rpc.Status.
+_DETAILS = "grpc-status-details-bin"
 # Maximum length of a message: the trailers contain it twice, encoded, and are limited to 8 KiB.
 _MESSAGE_BYTES = 800
 # Maximum length of an analyzer's or package's name, and of a version, in a status.
@@ -90,20 +92,17 @@ def error_of(call: grpc.RpcError, *, connection: str = "") -> ZfscopeError:
     proxy in use.
     """
     assert isinstance(call, FailedCall)
-    info = info_of(call)
+    info, status = _sent(call)
     if info is None:
         return _error_of_transport(call, connection)
     field = info.metadata.get("field", "")
-    message = (call.details() or "").removeprefix(f"{field}: ")
+    message = status.message.removeprefix(f"{field}: ")
     return _CLASSES.get(info.reason, ZfscopeError)(message, field=field)
 
 
 def info_of(call: FailedCall) -> error_details_pb2.ErrorInfo | None:
     """Return the ErrorInfo sent by the service with a failed call; None if the status is from elsewhere."""
-    status = rpc_status.from_call(call)  # type: ignore[arg-type]  # it uses the interface that both types share
-    info = error_details_pb2.ErrorInfo()
-    found = status is not None and any(detail.Unpack(info) for detail in status.details)
-    return info if found and info.domain == DOMAIN else None
+    return _sent(call)[0]
 
 
 def analyzer_of(error: BaseException) -> dict[str, str]:
@@ -122,6 +121,24 @@ def internal_message(error: BaseException, request_id: str, *, process: str = "t
         return f"{process} failed; see its {log}"
     package = " ".join(names[name] for name in ("package", "version") if name in names) or "unknown package"
     return f"analyzer '{names.get('analyzer', '')}' ({package}) failed; see {process}'s {log}"
+
+
+def _sent(call: FailedCall) -> tuple[error_details_pb2.ErrorInfo | None, status_pb2.Status]:
+    """Return the ErrorInfo and the status that the service sent with a failed call.
+
+    `grpc_status.from_call` raises ValueError if that status differs from the one of the call. It may: the
+    deadline of a call can pass while the status arrives ("Stream removed"), and a proxy can replace its
+    message.
+    """
+    trailers = call.trailing_metadata() or ()
+    sent = next((value for key, value in trailers if key == _DETAILS), b"")
+    info = error_details_pb2.ErrorInfo()
+    try:
+        status = status_pb2.Status.FromString(sent)
+        found = any(detail.Unpack(info) for detail in status.details)
+    except DecodeError:
+        return None, status_pb2.Status()
+    return (info if found and info.domain == DOMAIN else None), status
 
 
 def _details(
@@ -166,8 +183,16 @@ TRANSPORT: Mapping[grpc.StatusCode, type[ZfscopeError]] = {
 }
 
 
+# How gRPC refuses a message over max_receive_bytes, before the service sees it: its size, and the limit.
+_OVERSIZED = re.compile(r"SERVER: Received message larger than max \((\d+) vs\. (\d+)\)")
+
+
 def _error_of_transport(call: FailedCall, connection: str) -> ZfscopeError:
     code = call.code()
+    if oversized := _OVERSIZED.fullmatch(call.details() or ""):
+        size, allowed = map(int, oversized.groups())
+        limit = f"this service accepts at most {allowed:,} in a request (its max_receive_bytes)"
+        return errors.TooMuchWork(f"the request has {size:,} bytes; {limit}: send fewer or smaller images")
     message = f"{code.name.lower().replace('_', ' ')}: {call.details()}"
     if connection and code is grpc.StatusCode.UNAVAILABLE:
         message = f"{message}; {connection}"

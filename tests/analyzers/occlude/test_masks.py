@@ -14,8 +14,8 @@ from pydantic import TypeAdapter, ValidationError
 from zfscope.errors import InputError
 from zfscope.images.limits import DecodeLimits
 from zfscope.images.preprocess import Prepared, Preprocessing, prepare, prepare_tensor
-from zfscope_analyzers.occlude.params import MaskFile
 from zfscope_analyzers.occlude.windows import light_pixels, window_from_mask
+from zfscope_analyzers.params import FileBytes
 
 STEPS = Preprocessing(short_side=36, centre=36, crop=32, std=(50, 50, 50))
 Mask = NDArray[np.bool_]
@@ -167,7 +167,7 @@ def test_a_mask_of_another_size_is_not_decoded(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize("write", [base64.b64encode, base64.encodebytes])
 def test_a_file_is_base64_in_json_and_bytes_in_python(write: Callable[[bytes], bytes]) -> None:
     data = bytes(range(256))
-    files = TypeAdapter(MaskFile)
+    files = TypeAdapter(FileBytes)
     assert files.validate_python(write(data).decode()) == files.validate_python(data) == data
     assert files.json_schema() == {"type": "string", "format": "base64"}
 
@@ -175,4 +175,4 @@ def test_a_file_is_base64_in_json_and_bytes_in_python(write: Callable[[bytes], b
 @pytest.mark.parametrize("text", ["nose.png", "abc"])
 def test_invalid_base64_is_rejected(text: str) -> None:
     with pytest.raises(ValidationError, match="not valid base64: "):
-        TypeAdapter(MaskFile).validate_python(text)
+        TypeAdapter(FileBytes).validate_python(text)

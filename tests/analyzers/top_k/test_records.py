@@ -21,10 +21,11 @@ from tests.analyzers.top_k.conftest import (
     records,
 )
 from zfscope.analysis.contract import Context
+from zfscope.choices import PrecisionName
 from zfscope.engine import Unit, project, receptive_fields, trace
 from zfscope.runtimes import create_runtime
 from zfscope.store import Model
-from zfscope_analyzers.top_k.inspect import FLOOR, RELATIVE, is_reproduced
+from zfscope_analyzers.top_k.inspect import TOLERANCES, is_reproduced
 
 
 def project_by_hand(
@@ -152,17 +153,13 @@ def test_an_activation_that_is_not_reproduced_is_marked(ready: Context) -> None:
         assert row["recomputed"] == pytest.approx(row["value"] + 0.5, abs=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("recomputed", "peak", "same"),
-    [
-        (2 + 0.9 * 2 * RELATIVE, 0, True),
-        (2 - 1.1 * 2 * RELATIVE, 0, False),
-        (2 + 2 * RELATIVE + 0.9 * 50 * FLOOR, 50, True),
-        (2 + 2 * RELATIVE + 1.1 * 50 * FLOOR, 50, False),
-    ],
-)
-def test_an_activation_may_differ_by_rounding(recomputed: float, peak: float, same: bool) -> None:
-    assert is_reproduced(2, recomputed, peak) is same
+@pytest.mark.parametrize("precision", list(PrecisionName))
+def test_an_activation_may_differ_by_rounding(precision: str) -> None:
+    relative, floor = TOLERANCES[precision]
+    assert is_reproduced(2, 2 + 0.9 * 2 * relative, 0, precision)
+    assert not is_reproduced(2, 2 - 1.1 * 2 * relative, 0, precision)
+    assert is_reproduced(2, 2 + 2 * relative + 0.9 * 50 * floor, 50, precision)
+    assert not is_reproduced(2, 2 + 2 * relative + 1.1 * 50 * floor, 50, precision)
 
 
 def test_an_activation_within_rounding_of_the_largest_in_its_layer_is_silent(

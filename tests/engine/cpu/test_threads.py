@@ -7,7 +7,14 @@ from threading import Barrier, current_thread
 import pytest
 import torch
 
-from zfscope.engine.cpu.threads import MIN_ITEMS_PER_THREAD, interleave, map_parallel, single_core_pool
+from zfscope.engine.cpu.threads import (
+    MIN_ITEMS_PER_THREAD,
+    interleave,
+    map_parallel,
+    restored_cores,
+    single_core_pool,
+    use_one_core,
+)
 from zfscope.engine.deconvnet import project
 from zfscope.engine.seeds import Unit
 from zfscope.engine.trace import trace
@@ -50,6 +57,19 @@ def test_parts_run_concurrently_on_one_core_each() -> None:
 
 def test_threads_outside_the_pool_keep_their_number_of_cores() -> None:
     map_parallel(lambda part: None, range(MANY))
+    assert torch.get_num_threads() == 3
+
+
+def test_a_thread_can_use_one_core_without_lasting_effects_on_others() -> None:
+    def cores(*, one: bool) -> int:
+        if one:
+            use_one_core()
+        return torch.get_num_threads()
+
+    with restored_cores(), ThreadPoolExecutor(1) as pool:
+        assert pool.submit(cores, one=True).result() == 1
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(cores, one=False).result() == 3
     assert torch.get_num_threads() == 3
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(torch.get_num_threads).result() == 3

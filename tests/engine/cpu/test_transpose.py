@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from zfscope.engine.cpu.transpose import (
     FEW_MAPS,
+    MANY_SEEDS,
     TransposedFilters,
     nonzero_units,
     transpose_by_filter,
@@ -56,13 +57,26 @@ def numbers(*shape: int, share: float = 1.0, seed: int = 0) -> Tensor:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-@given(size=sizes, kernel=kernels, stride=strides, share=shares, seeds=st.integers(1, 2))
+@given(size=sizes, kernel=kernels, stride=strides, share=shares, seeds=st.sampled_from([1, 2, MANY_SEEDS]))
 def test_every_variant_equals_torch_for_random_sizes(
     variant: Variant, size: Pair, kernel: Pair, stride: Pair, share: float, seeds: int
 ) -> None:
     weight, values = numbers(5, 3, *kernel, seed=1), numbers(seeds, 5, *size, share=share)
     expected = F.conv_transpose2d(values, weight, stride=stride)
     torch.testing.assert_close(variant(values, weight, stride), expected)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("stride", [(1, 1), (2, 2)])
+@pytest.mark.parametrize("share", [0.1, 0.9])
+def test_every_variant_adds_up_bfloat16_in_float32(variant: Variant, stride: Pair, share: float) -> None:
+    """Sums of whole numbers up to 256 are exact; adding them up in bfloat16 would round those above."""
+    weight = numbers(5, 3, 5, 5, seed=1).sign()
+    values = (numbers(2, 5, 6, 7, share=share) * 8).round().clamp(-8, 8)
+    expected = F.conv_transpose2d(values, weight, stride=stride)
+    result = variant(values.bfloat16(), weight.bfloat16(), stride)
+    assert result.dtype == torch.bfloat16
+    assert torch.equal(result, expected.bfloat16())
 
 
 @pytest.mark.parametrize("maps", [3, FEW_MAPS + 1])

@@ -14,15 +14,19 @@ from zfscope.engine import deconvnet, occlusion
 from zfscope.engine.occlusion import Recomputed
 from zfscope.engine.trace import Trace, trace
 from zfscope.networks import Network, NetworkSpec
+from zfscope.networks.gpu import gpu_precision
 from zfscope.networks.layers import Conv, ReLU
+from zfscope.rounding import rounding
 from zfscope.runtimes import OnnxRuntime, TorchServe
-from zfscope.runtimes.device_check import CheckResult, device_checks, libraries, run_checks
+from zfscope.runtimes.device_check import CheckResult, Finding, device_checks, libraries, run_checks
+from zfscope.runtimes.device_check.computations import DeviceComputations
 from zfscope.runtimes.torch import TorchRuntime
 from zfscope.store import Model, Weights
 
 MAPS = NetworkSpec(
     name="maps", input_size=16, layers=(Conv(name="conv1", channels=4, kernel=3), ReLU(name="relu1"))
 )
+IN_TF32 = ["forward pass by onnx in tf32", "forward pass by torch in tf32"]
 COMPUTED = ["forward pass by onnx", "forward pass by torch", "trace", "projection", "occlusion"]
 
 
@@ -159,6 +163,33 @@ def test_without_a_gpu_every_check_of_cuda_has_a_reason(
     for name in ("cuDNN in torch", *COMPUTED):
         needed = "CUDA in ONNX Runtime" if "onnx" in name else "CUDA in torch"
         assert found[name].reason == f"not run, because this failed: {needed}"
+    assert [found[name].reason for name in IN_TF32] == [
+        f"not run, because this failed: {needed}"
+        for needed in ("CUDA in torch, CUDA in ONNX Runtime", "CUDA in torch")
+    ]
+
+
+@pytest.mark.usefixtures("fake_gpu")
+def test_tf32_is_checked_by_both_runtimes_and_leaves_float32_selected(model: Model) -> None:
+    computations = DeviceComputations(model, "cuda")
+    for runtime in ("onnx", "torch"):
+        difference = computations.forward_in_tf32(runtime).difference
+        assert difference is not None
+        assert difference < 1e-5  # the fake GPU computes in float32
+        assert gpu_precision() == "float32"
+
+
+def test_an_older_gpu_passes_the_check_of_tf32_with_the_reason(model: Model) -> None:
+    found = DeviceComputations(model, "cpu").forward_in_tf32(
+        "torch"
+    )  # no device with TF32, like an older GPU
+    assert found == Finding("not on this GPU: tf32 needs compute capability 8.0 or newer (Ampere)")
+
+
+def test_tf32_may_differ_by_its_own_rounding(model: Model) -> None:
+    tolerances = {check.name: check.tolerance for check in device_checks(model, "cuda")}
+    assert {tolerances[name] for name in IN_TF32} == {rounding(1, "tf32")}
+    assert {tolerances[name] for name in COMPUTED} == {1e-4}
 
 
 @pytest.mark.gpu
@@ -166,6 +197,6 @@ def test_everything_works_on_a_gpu(model: Model) -> None:
     found = results(model, "cuda")
     assert list(found) == [
         *("NVIDIA driver", "torch", "CUDA in torch", "cuDNN in torch"),
-        *("ONNX Runtime", "CUDA in ONNX Runtime", *COMPUTED),
+        *("ONNX Runtime", "CUDA in ONNX Runtime", *COMPUTED[:2], *IN_TF32, *COMPUTED[2:]),
     ]
     assert {result.reason for result in found.values()} == {""}

@@ -70,6 +70,7 @@ def test_threads_default_to_the_cpus_of_the_process(
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
     monkeypatch.setattr(os, "process_cpu_count", lambda: 3, raising=False)
+    monkeypatch.setattr("zfscope.processors.cpu_quota", lambda: None)
     runtime, images = OnnxRuntime(model, threads=threads), make_images(model.spec)
     runtime.forward(images)
     runtime.outputs(images, ["conv1"])
@@ -88,12 +89,13 @@ def test_a_missing_provider_is_rejected_with_the_available_ones(
         OnnxRuntime(model, device="cuda")
 
 
+@pytest.mark.parametrize(("precision", "use_tf32"), [("float32", "0"), ("tf32", "1")])
 def test_a_session_that_falls_back_to_the_cpu_is_rejected(
-    model: Model, make_images: MakeImages, monkeypatch: pytest.MonkeyPatch
+    model: Model, make_images: MakeImages, monkeypatch: pytest.MonkeyPatch, precision: str, use_tf32: str
 ) -> None:
     class FallenBack:
         def __init__(self, *_: Any, providers: list[Any]) -> None:
-            assert providers == [("CUDAExecutionProvider", {"use_tf32": "0"})]
+            assert providers == [("CUDAExecutionProvider", {"use_tf32": use_tf32})]
 
         def get_providers(self) -> list[str]:
             return ["CPUExecutionProvider"]
@@ -102,7 +104,7 @@ def test_a_session_that_falls_back_to_the_cpu_is_rejected(
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: both)
     monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None)
     monkeypatch.setattr(onnxruntime, "InferenceSession", FallenBack)
-    runtime = OnnxRuntime(model, device="cuda")
+    runtime = OnnxRuntime(model, device="cuda", precision=precision)
     with pytest.raises(
         RuntimeUnavailable, match="cannot start CUDAExecutionProvider and would use CPUExecutionProvider"
     ):

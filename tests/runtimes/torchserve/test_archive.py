@@ -37,13 +37,13 @@ def test_an_archive_contains_only_the_model_and_its_handler(
             "MAR-INF/MANIFEST.json",
             "model-config.yaml",
             "zfscope_handler.py",
-            "zfnet-imagenette/1/model.json",
-            "zfnet-imagenette/1/weights.safetensors",
+            "zfnet-imagenette/2/model.json",
+            "zfnet-imagenette/2/weights.safetensors",
         }
         entry = json.loads(archive_file.read("MAR-INF/MANIFEST.json"))["model"]
     assert entry == {
         "modelName": "zfnet-imagenette",
-        "modelVersion": "1",
+        "modelVersion": "2",
         "handler": "zfscope_handler.py",
         "configFile": "model-config.yaml",
     }

@@ -85,6 +85,25 @@ def test_a_network_of_one_channel_is_served(tmp_path: Path) -> None:
     assert_close(unpack(response).arrays["fc8"], model.network(torch.from_numpy(pixels)).numpy())
 
 
+@pytest.mark.parametrize(("quota", "threads"), [(1.5, 2), (64, 3), (None, 3)])
+def test_the_quota_of_a_container_limits_the_threads(
+    tiny: Model,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    quota: float | None,
+    threads: int,
+) -> None:
+    monkeypatch.setattr("zfscope.processors.cpu_quota", lambda: quota)
+    monkeypatch.setattr("os.process_cpu_count", lambda: 16, raising=False)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        initialised(unpack_archive(tiny, tmp_path))
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_a_batch_runs_in_one_pass(handler: Handler, tiny: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     passes = []
     forward = handler._runtime.forward

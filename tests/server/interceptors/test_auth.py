@@ -10,6 +10,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from pydantic import SecretStr
 
+from tests.server.conftest import RunningService, run_service
 from zfscope.client import Access, Client
 from zfscope.errors import InputError, Unauthenticated
 from zfscope.server.app import Service
@@ -27,16 +28,16 @@ def tokens(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture
-def token_service(settings: Settings, tokens: Path, make_service: Callable[..., Any]) -> Any:
+@pytest.fixture(scope="module")
+def token_service(settings: Settings, tokens: Path) -> Iterator[RunningService]:
     """A warm service that requires a token."""
-    service = make_service(settings.model_copy(update={"token_file": tokens}))
-    service.warm_up()
-    return service
+    with run_service(settings.model_copy(update={"token_file": tokens})) as service:
+        service.warm_up()
+        yield service
 
 
 @pytest.fixture
-def plain_channel(token_service: Any) -> Iterator[grpc.Channel]:
+def plain_channel(token_service: RunningService) -> Iterator[grpc.Channel]:
     with grpc.insecure_channel(token_service.address) as channel:
         yield channel
 
@@ -54,18 +55,18 @@ def rpc_error(call: Callable[[], Any]) -> grpc.RpcError:
 
 
 @pytest.mark.parametrize("token", [NEW, OLD])
-def test_any_configured_token_is_accepted(token_service: Any, token: str, photo: bytes) -> None:
+def test_any_configured_token_is_accepted(token_service: RunningService, token: str, photo: bytes) -> None:
     with Client(token_service.address, access=Access(token=SecretStr(token))) as client:
         assert client.classify(photo).model == "tiny"
         assert client.analyze("project", [photo], {"layer": "conv5", "top": 1}).analysis.pictures
 
 
-def test_the_client_sends_the_first_token_of_a_file(token_service: Any, tokens: Path) -> None:
+def test_the_client_sends_the_first_token_of_a_file(token_service: RunningService, tokens: Path) -> None:
     with Client(token_service.address, access=Access(token_file=tokens)) as client:
         assert client.models()
 
 
-def test_the_error_for_a_missing_token_explains_how_to_send_one(token_service: Any) -> None:
+def test_the_error_for_a_missing_token_explains_how_to_send_one(token_service: RunningService) -> None:
     with Client(token_service.address) as client, pytest.raises(Unauthenticated) as caught:
         client.models()
 
@@ -73,7 +74,7 @@ def test_the_error_for_a_missing_token_explains_how_to_send_one(token_service: A
     assert caught.value.message == message
 
 
-def test_an_unknown_token_is_rejected(token_service: Any) -> None:
+def test_an_unknown_token_is_rejected(token_service: RunningService) -> None:
     access = Access(token=SecretStr("guess-0123456789abcdef"))
     with Client(token_service.address, access=access) as client, pytest.raises(Unauthenticated) as caught:
         client.models()
@@ -174,7 +175,10 @@ def test_an_unauthenticated_upload_is_rejected_before_it_is_complete(plain_chann
 
 
 def test_neither_the_log_nor_an_error_contains_a_token(
-    token_service: Any, plain_channel: grpc.Channel, capfd: pytest.CaptureFixture[str], photo: bytes
+    token_service: RunningService,
+    plain_channel: grpc.Channel,
+    capfd: pytest.CaptureFixture[str],
+    photo: bytes,
 ) -> None:
     wrong = "wrong-0123456789abcdef"
     call = plain_channel.unary_unary("/zfscope.v1.ModelService/ListModels")

@@ -43,12 +43,12 @@ def environment(settings: Settings, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture
 def start_process(environment: Mapping[str, str]) -> Iterator[Callable[..., ServiceProcess]]:
-    """Start services in separate processes, with changed settings."""
+    """Start services in separate processes, with changed settings. before: code that they run first."""
     with ExitStack() as started:
 
-        def start(within: Sequence[str] = (), **changes: object) -> ServiceProcess:
+        def start(within: Sequence[str] = (), *, before: str = "", **changes: object) -> ServiceProcess:
             changed = {f"ZFSCOPE_{name.upper()}": str(value) for name, value in changes.items()}
-            process = ServiceProcess({**environment, **changed}, within)
+            process = ServiceProcess({**environment, **changed}, within, before=before)
             started.callback(process.close)
             process.start()
             return process

@@ -82,7 +82,7 @@ def test_a_shutdown_behind_a_proxy_behaves_as_without_one(
         running = start_analysis(client)
         service_process.send(signal.SIGTERM)
         service_process.wait_for_log("rejecting requests")
-        with pytest.raises(NotReady, match="the service is shutting down; try another replica"):
+        with pytest.raises(NotReady):
             client.classify(photo)
         held.release()
         assert running.result(timeout=60).analysis.numbers == {"held": 1}

@@ -77,12 +77,12 @@ def attempts(settings: Settings, make_service: Callable[[Settings], Any]) -> tup
     admission, sizes, lock = service.service._admission, [], threading.Lock()
     admit = admission.admit
 
-    def reject_twice(method: str, size: int) -> Any:
+    def reject_twice(method: str, size: int, connection: str) -> Any:
         with lock:
             sizes.append(size)
         if len(sizes) <= 2:
             raise NotReady("the service is shutting down; try another replica")
-        return admit(method, size)
+        return admit(method, size, connection)
 
     admission.admit = reject_twice
     return service.address, sizes

@@ -157,3 +157,21 @@ async def test_requests_over_the_memory_limit_are_rejected() -> None:
 async def test_a_lone_request_is_admitted_whatever_its_size() -> None:
     with open_admission(bytes=100).admit(OCCLUDE, 1000):
         pass
+
+
+async def test_a_connection_with_unread_responses_is_rejected_once_all_of_them_exceed_the_limit() -> None:
+    admission = open_admission(bytes=100)
+    with admission.hold_unread("a", 60):
+        with admission.admit(OCCLUDE, 1, "a"):
+            pass
+        with admission.hold_unread("b", 50):
+            with pytest.raises(Busy) as caught, admission.admit(OCCLUDE, 1, "a"):
+                pass
+            assert str(caught.value) == (
+                "this connection has not read 60 bytes of responses, and the limit of unread responses, "
+                "100 bytes, is reached; read them, or open another connection"
+            )
+            with admission.admit(OCCLUDE, 1, "c"):
+                pass
+    with admission.admit(OCCLUDE, 1, "a"):
+        pass

@@ -237,7 +237,7 @@ def test_the_error_for_an_unknown_output_lists_those_of_the_analysis(
     error = call_error(stub.ModelInfer, request)
 
     assert (error.code, error.field) == (NOT_FOUND, "outputs[0].name")
-    assert "output 'heat' not found; available: projections, pictures, analysis" in error.message
+    assert "output 'heat' not found; available: projections, attribution, pictures, analysis" in error.message
 
 
 def test_an_analyzer_without_photos_needs_no_inputs(

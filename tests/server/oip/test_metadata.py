@@ -112,7 +112,9 @@ def test_server_metadata_has_name_version_and_extensions(stub: GRPCInferenceServ
     metadata = stub.ServerMetadata(pb.ServerMetadataRequest())
 
     assert (metadata.name, metadata.version) == ("zfscope", version("zfscope"))
-    assert set(metadata.extensions) == {"classification", "model_configuration", "parameters"}
+    assert set(metadata.extensions) == {
+        *("classification", "model_configuration", "parameters", "statistics")
+    }
 
 
 def test_model_metadata_has_images_in_and_class_scores_out(stub: GRPCInferenceServiceStub) -> None:
@@ -144,6 +146,7 @@ def test_the_configuration_lists_further_outputs_and_analyzers(
     further_outputs = config.parameters["outputs"].string_value.split(",")
     assert further_outputs[:3] == ["probabilities", "conv1", "relu1"]
     assert "project" in config.parameters["analyzers"].string_value.split(",")
+    assert config.parameters["precision"].string_value == "float32"
     answer = stub.ModelInfer(
         raw_tensors(np.zeros((1, 3, 32, 32), np.float32), outputs=requested_outputs(*further_outputs))
     )

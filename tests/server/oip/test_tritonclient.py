@@ -103,6 +103,14 @@ def test_the_stock_client_can_use_models_and_analyzers(
     )
     assert [output["name"] for output in responses["analyzer"]["outputs"]] == ["pictures", "analysis"]
 
+    (statistics,) = responses["statistics"]["model_stats"]
+    assert int(statistics["inference_stats"]["success"]["count"]) >= 3
+    assert {(each["name"], each["version"], each["state"]) for each in responses["index"]["models"]} == {
+        ("other", "1", "READY"),
+        ("tiny", "1", "READY"),
+        ("tiny", "2", "READY"),
+    }
+
     with torch.inference_mode():
         scores = ModelStore(store).load("tiny").network(torch.from_numpy(arrays["pixels"]))
     assert_close(arrays["logits"], scores.numpy())

@@ -74,6 +74,8 @@ def main() -> None:
         responses = read_metadata(client)
         arrays = classify(client)
         responses["analysis"], pictures = project(client)
+        responses["statistics"] = client.get_inference_statistics("tiny", "2", as_json=True)
+        responses["index"] = client.get_model_repository_index(as_json=True)
         wrong_shape = PIXELS[:, :, :31]
         responses["error"] = infer_error(client, "tiny", [input_of("input", "FP32", wrong_shape)])
         responses["no model"] = infer_error(client, "huge", [input_of("input", "FP32", PIXELS)])

@@ -38,6 +38,10 @@ def animation() -> bytes:
 CALLS: dict[str, tuple[str, Callable[[Client, bytes], Any]]] = {
     "classify": ("image", lambda client, photo: client.classify(photo)),
     "project": ("image", lambda client, photo: client.project(photo, top=1)),
+    "measure_faithfulness": (
+        "images[0]",
+        lambda client, photo: client.measure_faithfulness([photo], step=0.5, random=0, control=False),
+    ),
     "activations": ("image", lambda client, photo: client.activations(photo, top=1)),
     "occlude": ("image", lambda client, photo: client.occlude(photo, window=32, stride=32)),
     "invariance": (

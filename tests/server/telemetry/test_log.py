@@ -2,14 +2,16 @@
 
 import json
 import re
-import subprocess
-import sys
 from typing import Any
 
 import pytest
 
+from tests.support.forked import fork_python
+
 PROGRAM = """
 import logging, sys, threading, warnings
+warnings.resetwarnings()
+warnings.simplefilter("default")
 from zfscope.server.telemetry.log import configure_log
 configure_log()
 def fail(error):
@@ -26,15 +28,10 @@ for thread in threading.enumerate():
 
 def run_and_read_log(body: str) -> list[dict[str, Any]]:
     """Run a program that logs; return the parsed lines of its stderr."""
-    process = subprocess.run(
-        [sys.executable, "-W", "default", "-c", PROGRAM.format(body=body)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
-    assert process.stdout == ""
-    return [json.loads(line) for line in process.stderr.splitlines()]
+    process = fork_python(PROGRAM.format(body=body))
+    stdout, stderr = process.communicate(timeout=120)
+    assert (process.returncode, stdout) == (0, "")
+    return [json.loads(line) for line in stderr.splitlines()]
 
 
 def test_a_warning_is_logged_once_even_if_its_text_changes() -> None:
@@ -100,15 +97,34 @@ except ValueError:
     log.exception("worse")
 """
     terminal = "sys.stderr.isatty = lambda: True\nconfigure_log()\n"
-    process = subprocess.run(
-        [sys.executable, "-c", PROGRAM.format(body=terminal + body)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
-    text = re.sub(r"\x1b\[[0-9;]*m", "", process.stderr)  # colour codes of the log itself
+    process = fork_python(PROGRAM.format(body=terminal + body))
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 0
+    text = re.sub(r"\x1b\[[0-9;]*m", "", stderr)  # colour codes of the log itself
     first, *others = text.splitlines()
     assert r"a\x1b[2J\nb" in first
     assert any(line.endswith(r"ValueError: c\x9b2J") for line in others)
     assert not set(text) & {"\x1b", "\x9b"}
+
+
+@pytest.mark.parametrize(
+    ("level", "logged"),
+    [
+        ("debug", ["debug", "info", "warning", "library warning", "error", "library error"]),
+        ("info", ["info", "warning", "library warning", "error", "library error"]),
+        ("warning", ["warning", "library warning", "error", "library error"]),
+        ("error", ["error", "library error"]),
+    ],
+)
+def test_the_level_is_the_lowest_that_is_logged(level: str, logged: list[str]) -> None:
+    body = f"""
+import structlog
+from zfscope.server.telemetry.log import LogLevel
+configure_log(LogLevel("{level}"))
+log, library = structlog.get_logger(), logging.getLogger("library")
+log.debug("debug"), library.debug("library debug")
+log.info("info"), library.info("library info")
+log.warning("warning"), library.warning("library warning")
+log.error("error"), library.error("library error")
+"""
+    assert [line["event"] for line in run_and_read_log(body)] == logged

@@ -3,7 +3,6 @@
 import json
 import queue
 import signal
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
+from tests.support.forked import ForkedProcess
 from zfscope.client import Client
 from zfscope.errors import InputError
 from zfscope.server.settings import Settings
@@ -59,7 +59,7 @@ def attributes(span: Span) -> dict[str, Any]:
     return {pair.key: getattr(pair.value, pair.value.WhichOneof("value")) for pair in span.attributes}
 
 
-def stop(process: "subprocess.Popen[str]") -> str:
+def stop(process: ForkedProcess) -> str:
     """Stop a service; return its log."""
     process.send_signal(signal.SIGINT)
     _, log = process.communicate(timeout=120)

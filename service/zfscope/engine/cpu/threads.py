@@ -6,6 +6,7 @@ core; splitting the work as a whole is faster, and suffers less from other load 
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from functools import cache
 from itertools import chain, islice, pairwise
 from threading import Barrier
@@ -15,8 +16,8 @@ import torch
 
 T = TypeVar("T")
 
-# Minimum number of seeds per thread: with fewer, most of the time is spent reading the weights.
-MIN_ITEMS_PER_THREAD = 12
+# Minimum number of seeds per thread: with fewer, reading the weights takes most of the time.
+MIN_ITEMS_PER_THREAD = 4
 
 
 def map_parallel(work: Callable[[Sequence[T]], None], items: Sequence[T]) -> None:
@@ -62,6 +63,25 @@ def interleave(iterators: Iterable[Iterator[T]]) -> Iterator[T]:
     finally:
         for future in pending:
             future.cancel()
+
+
+def use_one_core() -> None:
+    """Make torch use one core in the calling thread; see `restored_cores` for the effect on other threads."""
+    if torch.get_num_threads() != 1:  # also initialises torch, which would otherwise reset the number later
+        torch.set_num_threads(1)
+
+
+@contextmanager
+def restored_cores() -> Iterator[None]:
+    """Restore the calling thread's number of cores at the end, in case threads called `use_one_core`.
+
+    torch stores the number for each thread, and the last one set as the default of new threads.
+    """
+    count = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(count)
 
 
 @cache

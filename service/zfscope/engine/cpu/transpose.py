@@ -17,14 +17,18 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zfscope.engine.backward import LayerContext, window_below
-from zfscope.engine.signal import Signal, channels_last_rows, clip, empty_maps
+from zfscope.engine.signal import Signal, channels_last_rows, clip, empty_maps, sum_type
 from zfscope.networks.windows import Pair
 
-# Up to this fraction of nonzero units, only these are processed, unless windows are a single position.
-SPARSE = 1 / 6
+# Up to this fraction of nonzero units, only these are processed, unless windows are a single position. The
+# products of bfloat16 are several times as fast, finding these units is not.
+SPARSE, SPARSE_BFLOAT16 = 1 / 6, 1 / 40
 
 # For windows of up to this many positions, one matrix product beats a convolution.
 FEW_POSITIONS = 64
+
+# From this many seeds on, oneDNN computes that product faster than `@`: on AMD, where MKL is slow, 1.5 times.
+MANY_SEEDS = 16
 
 # For up to this many maps below, add whole filters, or compute each phase of the pixels as a separate map.
 FEW_MAPS = 8
@@ -70,7 +74,8 @@ class TransposedFilters:
     def __call__(self, values: Tensor) -> Tensor:
         """Return the maps below, (N, maps below, ...), for values (N, maps above, rows, columns)."""
         few_maps, positions = self.weight.shape[1] <= FEW_MAPS, self.weight[0, 0].numel()
-        if positions > 1 and _count_nonzero(values) <= SPARSE * values.numel():
+        sparse = SPARSE_BFLOAT16 if values.dtype == torch.bfloat16 else SPARSE
+        if positions > 1 and _count_nonzero(values) <= sparse * values.numel():
             if few_maps:
                 return transpose_by_filter(values, self.filter_rows, self.weight.shape[1], self.stride)
             return transpose_by_tap(values, self.taps, self.stride)
@@ -134,10 +139,19 @@ def transpose_dense(values: Tensor, weight: Tensor, stride: Pair) -> Tensor:
     """
     _, maps, height, width = weight.shape
     below = _empty_below(values, maps, (height, width), stride)
-    parts = channels_last_rows(values).flatten(0, 1) @ weight.permute(0, 2, 3, 1).flatten(1)
-    for index, part in enumerate(parts.view(-1, height * width, maps).unbind(1)):
+    for index, part in enumerate(_products(values, weight).view(-1, height * width, maps).unbind(1)):
         _strided_view(below, values, divmod(index, width), stride).add_(_as_maps(part, values))
-    return below
+    return below.to(values.dtype)
+
+
+def _products(values: Tensor, weight: Tensor) -> Tensor:
+    """Return the contributions of each position above, (positions, height * width * maps below)."""
+    filters = weight.permute(0, 2, 3, 1).flatten(1)
+    if len(values) < MANY_SEEDS:
+        return channels_last_rows(values).flatten(0, 1) @ filters
+    # As a convolution of side 1. With fewer seeds, torch would not use oneDNN for it.
+    products = F.conv2d(values, filters.T[:, :, None, None])
+    return channels_last_rows(products).flatten(0, 1)
 
 
 def transpose_by_tap(values: Tensor, taps: Tensor, stride: Pair) -> Tensor:
@@ -158,7 +172,7 @@ def transpose_by_tap(values: Tensor, taps: Tensor, stride: Pair) -> Tensor:
         # A bag is a position above: the sum of the weights of its units, each scaled by its signal.
         part = F.embedding_bag(maps_above, weights, starts, mode="sum", per_sample_weights=signal)
         _strided_view(below, values, divmod(index, width), stride).add_(_as_maps(part, values))
-    return below
+    return below.to(values.dtype)
 
 
 def transpose_by_filter(values: Tensor, filters: Tensor, maps: int, stride: Pair) -> Tensor:
@@ -183,18 +197,20 @@ def transpose_by_filter(values: Tensor, filters: Tensor, maps: int, stride: Pair
     parts = parts.view(seeds, rows, columns, height, span)
     below = _empty_below(values, maps, (height, width), stride)
     # First add the filters of each row of positions into strips, then the strips into the rows below.
-    strips = values.new_zeros(seeds, rows, height, below.shape[3] * maps)
+    strips = below.new_zeros(seeds, rows, height, below.shape[3] * maps)
     for first in range(min(apart, columns)):
         under = strips[..., first * right * maps :].unfold(3, span, apart * right * maps)
         under.add_(parts[:, :, first::apart].transpose(2, 3))
     lines = below.permute(0, 2, 3, 1).flatten(2)
     for y, strip in enumerate(strips.unbind(2)):
         lines[:, y : y + rows * down : down].add_(strip)
-    return below
+    return below.to(values.dtype)
 
 
 def _empty_below(values: Tensor, maps: int, kernel: Sequence[int], stride: Pair) -> Tensor:
-    return empty_maps(values, len(values), maps, *_size_below(values, kernel, stride))
+    """Return zeros to which contributions are added, in the precision of sums."""
+    size = _size_below(values, kernel, stride)
+    return empty_maps(values, len(values), maps, *size, dtype=sum_type(values))
 
 
 def _size_below(values: Tensor, kernel: Sequence[int], stride: Pair) -> Pair:
@@ -219,11 +235,16 @@ def nonzero_units(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
     Uses numpy where it is several times as fast as torch.
     """
-    nonzero = torch.from_numpy(values.numpy() != 0)
-    indices = _true_indices(nonzero.reshape(-1))
-    signal, maps = values.numpy().ravel()[indices], indices % values.shape[1]
-    counts = nonzero.sum(1)
-    return torch.from_numpy(signal), torch.from_numpy(maps), counts.cumsum(0) - counts
+    # numpy lacks bfloat16, but its bits are enough here: among other nonzero values, they count -0.
+    numbers = (values.view(torch.int16) if values.dtype == torch.bfloat16 else values).numpy()
+    indices = _true_indices(torch.from_numpy(numbers != 0).reshape(-1))
+    signal = torch.from_numpy(numbers.ravel()[indices]).view(values.dtype)
+    positions, maps = np.uint32(values.shape[0]), np.uint32(values.shape[1])
+    above = indices.astype(np.uint32)  # division of 64-bit integers is several times slower
+    at = above // maps
+    counts = np.bincount(at, minlength=positions)
+    starts = torch.from_numpy(np.cumsum(counts) - counts)
+    return signal, torch.from_numpy((above - at * maps).astype(np.int64)), starts
 
 
 def _true_indices(mask: Tensor) -> NDArray[np.int64]:

@@ -32,11 +32,13 @@ class DeviceCheck:
     """A check that has not been run.
 
     run: returns a finding or raises. needs: names of earlier checks without which it cannot succeed.
+    tolerance: largest difference that passes.
     """
 
     name: str
     run: Callable[[], Finding]
     needs: tuple[str, ...] = ()
+    tolerance: float = TOLERANCE
 
 
 @dataclass(frozen=True)
@@ -73,12 +75,12 @@ def _run(check: DeviceCheck) -> CheckResult:
         finding = check.run()
     except Exception as error:
         return CheckResult(check.name, ok=False, reason=explain(error))
-    if finding.difference is None or finding.difference <= TOLERANCE:
+    if finding.difference is None or finding.difference <= check.tolerance:
         return CheckResult(check.name, ok=True, finding=finding)
     if not math.isfinite(finding.difference):
         return CheckResult(check.name, ok=False, reason=f"values that are not finite; {_REMEDY}")
     reason = (
         f"wrong values: they differ from float64 on the CPU by {finding.difference:.1e} of the largest, "
-        f"rounding explains {TOLERANCE:.0e}; {_REMEDY}"
+        f"rounding explains {check.tolerance:.0e}; {_REMEDY}"
     )
     return CheckResult(check.name, ok=False, finding=finding, reason=reason)

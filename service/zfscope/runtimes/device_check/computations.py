@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from zfscope.choices import PrecisionName
 from zfscope.networks.landmarks import default_layers
 from zfscope.runtimes.create import create_runtime
 from zfscope.runtimes.device_check.check import Finding
@@ -43,11 +44,25 @@ class DeviceComputations:
         shape = 1, spec.input_channels, spec.input_size, spec.input_size
         self._images = np.random.default_rng(0).standard_normal(shape, np.float32)
 
-    def forward(self, runtime: str) -> Finding:
+    def forward(self, runtime: str, precision: str = PrecisionName.float32) -> Finding:
         """Compare the class scores of a runtime. Raises the errors of `create_runtime` and of its passes."""
-        created = create_runtime(runtime, self._model, device=self._device, torchserve=self._torchserve)
+        created = create_runtime(
+            runtime, self._model, device=self._device, precision=precision, torchserve=self._torchserve
+        )
         scores, time_s = _timed(lambda: created.forward(self._images))
         return Finding("class scores", _difference(scores, self._exact_scores(self._images)), time_s)
+
+    def forward_in_tf32(self, runtime: str) -> Finding:
+        """Compare the class scores of a runtime in TF32, unless the GPU is too old for it."""
+        import torch
+
+        from zfscope.networks.gpu import temporary_gpu_precision
+        from zfscope.runtimes.precision import has_tf32
+
+        if not has_tf32(torch.device(self._device)):
+            return Finding("not on this GPU: tf32 needs compute capability 8.0 or newer (Ampere)")
+        with temporary_gpu_precision(PrecisionName.tf32):
+            return self.forward(runtime, PrecisionName.tf32)
 
     def trace(self) -> Finding:
         """Compare the activations of every layer; the difference is that of the worst layer."""

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from functools import partial
 
-from zfscope.choices import RuntimeName
+from zfscope.choices import PrecisionName, RuntimeName
+from zfscope.rounding import rounding
 from zfscope.runtimes.device_check import libraries
 from zfscope.runtimes.device_check.check import DeviceCheck
 from zfscope.runtimes.device_check.computations import DeviceComputations
@@ -20,7 +21,12 @@ def device_checks(model: Model, device: str, *, torchserve: TorchServe | None = 
     torchserve: server to check too; its own settings decide on its device. None for no check.
     """
     computations = DeviceComputations(model, device, torchserve=torchserve)
-    return [*_libraries(device), *_passes(computations, device, torchserve), *_analyses(computations, device)]
+    return [
+        *_libraries(device),
+        *_passes(computations, device, torchserve),
+        *(_tf32_passes(computations) if device == "cuda" else ()),
+        *_analyses(computations, device),
+    ]
 
 
 def _libraries(device: str) -> Iterator[DeviceCheck]:
@@ -50,6 +56,13 @@ def _passes(
         if runtime is not RuntimeName.torchserve or torchserve:
             run = partial(computations.forward, runtime.value)
             yield DeviceCheck(f"forward pass by {runtime.value}", run, needs=needs[runtime])
+
+
+def _tf32_passes(computations: DeviceComputations) -> Iterator[DeviceCheck]:
+    needs = {RuntimeName.onnx: (_TORCH_CUDA, _ONNX_CUDA), RuntimeName.torch: (_TORCH_CUDA,)}
+    for runtime, needed in needs.items():
+        name, run = f"forward pass by {runtime.value} in tf32", partial(computations.forward_in_tf32, runtime)
+        yield DeviceCheck(name, run, needs=needed, tolerance=rounding(1, PrecisionName.tf32))
 
 
 def _analyses(computations: DeviceComputations, device: str) -> Iterator[DeviceCheck]:

@@ -45,6 +45,17 @@ def maxima_graph(
     return cached_graph(cache or default_cache(), key, export)
 
 
+def cells_graph(model: Model, layers: Sequence[str], *, cache: Path | None = None) -> Path | bytes:
+    """Return the graph of the cells' maxima of some layers, cached. cache: None for the user's cache."""
+
+    def export() -> bytes:
+        from zfscope.runtimes.onnx.cells import onnx_cells_graph
+
+        return onnx_cells_graph(model.spec, model.weights.arrays(), layers)
+
+    return cached_graph(cache or default_cache(), graph_key(model, "cells", *layers), export)
+
+
 def export_graph(model: Model) -> bytes:
     """Export a model to ONNX."""
     from zfscope.runtimes.onnx.graph import onnx_graph  # imports onnx, which a warm cache does not need

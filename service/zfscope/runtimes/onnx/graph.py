@@ -46,6 +46,23 @@ def layer_nodes(spec: NetworkSpec, layers: Sequence[Layer]) -> list[NodeProto]:
     return nodes
 
 
+def partial_graph(
+    spec: NetworkSpec,
+    weights: Mapping[str, NDArray[np.float32]],
+    layers: Sequence[str],
+    nodes: Sequence[NodeProto],
+    outputs: Sequence[ValueInfoProto],
+) -> bytes:
+    """Return a validated graph of the part of a network that some layers need, and nodes that read them.
+
+    weights: those of the whole network, by name, such as `conv1.weight`.
+    """
+    needed = spec.needed_for(layers)
+    names = {layer.name for layer in needed}
+    used = {key: array for key, array in weights.items() if key.rpartition(".")[0] in names}
+    return graph_bytes(spec, [*layer_nodes(spec, needed), *nodes], outputs, used)
+
+
 def graph_bytes(
     spec: NetworkSpec,
     nodes: Sequence[NodeProto],

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 from zfscope.networks.spec import NetworkSpec, shapes
-from zfscope.runtimes.onnx.graph import graph_bytes, layer_nodes
+from zfscope.runtimes.onnx.graph import partial_graph
 from zfscope.runtimes.protocol import part_names
 
 
@@ -21,16 +21,13 @@ def onnx_maxima_graph(
     `conv1/value`, `conv1/place` and, with sums, `conv1/sum`, each (N, maps); a fully connected layer has
     `fc7/value` only. The graph is validated.
     """
-    needed = spec.needed_for(layers)
     known = shapes(spec)
-    nodes, outputs = layer_nodes(spec, needed), list[ValueInfoProto]()
+    nodes, outputs = list[NodeProto](), list[ValueInfoProto]()
     for layer in layers:
         nodes += _strongest(layer, known[layer][-1], sums) if len(known[layer]) == 3 else _units(layer)
         parts = output_names(len(known[layer]), sums=sums)
         outputs += [_output(layer, part, known[layer][0]) for part in parts]
-    names = {layer.name for layer in needed}
-    used = {key: array for key, array in weights.items() if key.rpartition(".")[0] in names}
-    return graph_bytes(spec, nodes, outputs, used)
+    return partial_graph(spec, weights, layers, nodes, outputs)
 
 
 def output_names(axes: int, *, sums: bool) -> tuple[str, ...]:

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zfscope.choices import PrecisionName
 from zfscope.networks.spec import INPUT, NetworkSpec
 from zfscope.processors import usable_cpus
-from zfscope.runtimes.onnx.cache import layers_graph, maxima_graph, model_graph
+from zfscope.runtimes.onnx.cache import cells_graph, layers_graph, maxima_graph, model_graph
 from zfscope.runtimes.onnx.session import onnxruntime_for, open_session
 from zfscope.runtimes.protocol import MapMaxima, check_call, check_images, from_arrays, runtime_title
 from zfscope.store.store import Model
@@ -20,7 +21,7 @@ Graph = Path | bytes
 
 
 class OnnxRuntime:
-    """Runs separate graphs of a model for class scores, layer outputs and map maxima.
+    """Runs separate graphs of a model for class scores, layer outputs, map maxima and cell maxima.
 
     Each graph has its own session; graphs are exported and sessions opened on first use. A graph that outputs
     only class scores is faster, since its layers can be fused.
@@ -29,15 +30,24 @@ class OnnxRuntime:
     name = "onnx"
 
     def __init__(
-        self, model: Model, *, cache: Path | None = None, threads: int | None = None, device: str = "cpu"
+        self,
+        model: Model,
+        *,
+        cache: Path | None = None,
+        threads: int | None = None,
+        device: str = "cpu",
+        precision: str = PrecisionName.float32,
     ) -> None:
         """Create the runtime without opening a session. cache, threads: see `create_runtime`.
+
+        precision: `float32`, or `tf32` on CUDA.
 
         With one thread, results do not depend on the number of cores, which affects how sums are split and
         hence rounded. Raises RuntimeUnavailable if ONNX Runtime is not installed or was built without support
         for the device; if the device cannot be used, the first pass raises it.
         """
         onnxruntime_for(device)
+        self.precision = str(precision)
         self._model: Model | None = model
         self._spec, self._cache, self._device = model.spec, cache, device
         self._threads = threads or usable_cpus()
@@ -56,7 +66,8 @@ class OnnxRuntime:
     def __setstate__(self, state: tuple[NetworkSpec, int, Mapping[Hashable, bytes]]) -> None:
         """Restore the graphs; their sessions are opened on first use."""
         self._spec, self._threads, graphs = state
-        self._model, self._cache, self._device = None, None, "cpu"
+        self._model, self._cache = None, None
+        self._device, self.precision = "cpu", PrecisionName.float32.value
         self._graphs, self._sessions, self._opening = dict(graphs), {}, threading.Lock()
 
     @property
@@ -94,6 +105,17 @@ class OnnxRuntime:
         arrays = dict(zip(outputs, self._run(session, outputs, images), strict=True))
         return {name: from_arrays(name, arrays, sums=sums) for name in names}
 
+    def cell_maxima(
+        self, images: NDArray[np.float32], layers: Sequence[str]
+    ) -> Mapping[str, NDArray[np.float32]]:
+        """Return the maxima of maps in cells, running only the layers needed for them; see `Runtime`."""
+        names = check_call(images, self._spec, layers)
+        if not names:
+            return {}
+        export = partial(cells_graph, layers=names, cache=self._cache)
+        session = self._session((names, "cells"), export)
+        return dict(zip(names, self._run(session, None, images), strict=True))
+
     def check(self) -> None:
         """Do nothing: this runtime runs in-process and is always available."""
 
@@ -109,7 +131,11 @@ class OnnxRuntime:
             if key not in self._sessions:
                 graph = self._graph(key, export)
                 self._sessions[key] = open_session(
-                    graph, threads=self._threads, device=self._device, keep_memory=keep_memory
+                    graph,
+                    threads=self._threads,
+                    device=self._device,
+                    precision=self.precision,
+                    keep_memory=keep_memory,
                 )
             return self._sessions[key]
 

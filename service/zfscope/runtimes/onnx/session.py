@@ -1,17 +1,17 @@
 """ONNX Runtime sessions, with tuned settings and without silent fallback to the CPU."""
 
 import sys
+from collections.abc import Mapping
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
+from zfscope.choices import PrecisionName
 from zfscope.errors import RuntimeUnavailable
 from zfscope.ort import import_onnxruntime
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 _EXTRAS = {"cpu": "cpu", "cuda": "gpu"}
-# By default, CUDA rounds inputs to 10 bits (TF32), so that scores would differ from those of the CPU.
-_OPTIONS = {"cpu": {}, "cuda": {"use_tf32": "0"}}
 # Threads spin this long after a layer, in microseconds, and then sleep: they share the cores with the engine.
 _SPIN_US = "1000"
 
@@ -38,9 +38,17 @@ def onnxruntime_for(device: str) -> Any:
     return onnxruntime
 
 
-def open_session(graph: Path | bytes, *, threads: int, device: str, keep_memory: bool = False) -> Any:
+def open_session(
+    graph: Path | bytes,
+    *,
+    threads: int,
+    device: str,
+    precision: str = PrecisionName.float32,
+    keep_memory: bool = False,
+) -> Any:
     """Open a session. threads: threads per forward pass. device: `cpu` or `cuda`.
 
+    precision: `float32`, or `tf32` on CUDA.
     keep_memory: keep the memory of a pass for the next one, instead of requesting fresh pages from the system
     for each pass. For ZFNet with eight images, this takes 85 MB and saves an eighth of the time. Raises
     RuntimeUnavailable like `onnxruntime_for`, and if the device cannot be used.
@@ -54,13 +62,19 @@ def open_session(graph: Path | bytes, *, threads: int, device: str, keep_memory:
     options.add_session_config_entry("session.intra_op.spin_duration_us", _SPIN_US)
     options.enable_cpu_mem_arena = keep_memory
     source = graph if isinstance(graph, bytes) else str(graph)
-    session = onnxruntime.InferenceSession(source, options, providers=[(provider, _OPTIONS[device])])
+    providers = [(provider, _provider_options(device, precision))]
+    session = onnxruntime.InferenceSession(source, options, providers=providers)
     if session.get_providers()[0] != provider:  # ONNX Runtime falls back to the CPU silently
         raise RuntimeUnavailable(
             f"runtime 'onnx' cannot start {provider} and would use {session.get_providers()[0]}; the line "
             f"that ONNX Runtime printed says why, and so does `zfscope check-device --device {device}`"
         )
     return session
+
+
+def _provider_options(device: str, precision: str) -> Mapping[str, str]:
+    """Return the options of a provider: CUDA computes in TF32 by default, and is told whether to."""
+    return {} if device == "cpu" else {"use_tf32": "1" if precision == PrecisionName.tf32 else "0"}
 
 
 def _load_cuda(onnxruntime: Any) -> None:

@@ -13,6 +13,7 @@ import torch
 
 from zfscope.errors import ZfscopeError
 from zfscope.networks.spec import INPUT, shapes
+from zfscope.processors import usable_cpus
 from zfscope.runtimes.protocol import check_images, compute_maxima, to_arrays
 from zfscope.runtimes.torch import TorchRuntime
 from zfscope.runtimes.torchserve.message import (
@@ -37,6 +38,8 @@ class Handler:
 
     def initialize(self, context: Any) -> None:
         """Load and verify the model in the directory to which TorchServe unpacked the archive."""
+        # OpenMP knows no quotas: in a container it would start more threads than may run.
+        torch.set_num_threads(min(torch.get_num_threads(), usable_cpus()))
         entry, properties = context.manifest["model"], context.system_properties
         store = ModelStore(Path(properties["model_dir"]))
         model = store.load(entry["modelName"], int(entry["modelVersion"]))

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from zfscope.errors import RuntimeUnavailable
 from zfscope.networks.spec import shapes
+from zfscope.runtimes.cells import compute_cell_maxima
 from zfscope.runtimes.protocol import MapMaxima, check_call, from_arrays, part_names
 from zfscope.runtimes.torchserve import TorchServe
 from zfscope.runtimes.torchserve.message import (
@@ -48,6 +49,7 @@ class TorchServeRuntime:
     """
 
     name = title = "torchserve"
+    precision = "float32"
 
     def __init__(self, model: Model, torchserve: TorchServe) -> None:
         """Create the channel; it connects on the first request."""
@@ -90,6 +92,12 @@ class TorchServeRuntime:
         parts = {REDUCE: (SUMS if sums else VALUES).encode()}
         arrays = self._arrays(images, names, wanted, parts) if names else {}
         return {name: from_arrays(name, arrays, sums=sums) for name in names}
+
+    def cell_maxima(
+        self, images: NDArray[np.float32], layers: Sequence[str]
+    ) -> Mapping[str, NDArray[np.float32]]:
+        """Return the maxima of maps in cells, computed here from whole outputs; see `Runtime`."""
+        return {name: compute_cell_maxima(array) for name, array in self.outputs(images, layers).items()}
 
     def check(self) -> None:
         """Raise RuntimeUnavailable unless the handler responds and has these weights."""

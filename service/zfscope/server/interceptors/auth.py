@@ -1,11 +1,10 @@
 """Token authentication: calls without a valid token are rejected before their request is read."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import grpc
 import structlog
-from pydantic import SecretStr
 
 from zfscope.errors import Unauthenticated
 from zfscope.server.interceptors import Handler, Interceptor
@@ -20,8 +19,9 @@ _log = structlog.get_logger("zfscope.server")
 class AuthInterceptor(Interceptor):
     """Rejects calls, except health checks, without an accepted token in `authorization: Bearer TOKEN`."""
 
-    def __init__(self, tokens: Sequence[SecretStr]) -> None:
-        self._tokens = AcceptedTokens(tokens)
+    def __init__(self, tokens: AcceptedTokens) -> None:
+        """tokens: may be replaced while the service runs."""
+        self._tokens = tokens
 
     def intercept(self, handler: Handler, details: grpc.HandlerCallDetails) -> Handler:
         """Return the handler, or one that rejects the call; unknown methods are rejected too."""

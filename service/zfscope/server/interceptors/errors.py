@@ -14,7 +14,8 @@ from google.protobuf.message import DecodeError
 from zfscope.errors import InputError
 from zfscope.server.deadline import DeadlineLimits, time_limit
 from zfscope.server.interceptors import Context, Handler, Interceptor
-from zfscope.server.interceptors.calls import abort, cancellation_code, send_initial_metadata, wait_until_sent
+from zfscope.server.interceptors.calls import abort, cancellation_code, send_initial_metadata
+from zfscope.server.interceptors.responses import ResponseSender
 from zfscope.server.lifecycle.admission import AdmissionControl
 from zfscope.wire.status import analyzer_of, error_status
 
@@ -28,8 +29,7 @@ _REASONS = {
     grpc.StatusCode.CANCELLED: "the client cancelled the call or disconnected",
     grpc.StatusCode.DEADLINE_EXCEEDED: "the client's deadline passed",
 }
-# Log levels of probes and of other calls.
-_PROBE_LEVEL, _CALL_LEVEL = logging.DEBUG, logging.INFO
+_PROBE_LEVEL = logging.DEBUG
 _log = structlog.get_logger("zfscope.server")
 
 
@@ -40,53 +40,65 @@ class ErrorInterceptor(Interceptor):
     error details and the request id. Health, reflection and channelz are unchanged.
     """
 
-    def __init__(self, admission: AdmissionControl, deadlines: DeadlineLimits) -> None:
+    def __init__(
+        self,
+        admission: AdmissionControl,
+        deadlines: DeadlineLimits,
+        *,
+        max_send_bytes: int,
+        access_log: bool = True,
+    ) -> None:
+        """max_send_bytes: maximum size of a response.
+
+        access_log: log every call; False: only those that fail, and others at DEBUG.
+        """
         self._admission = admission
+        self._max_send_bytes = max_send_bytes
         self._deadlines = deadlines
+        self._call_level = logging.INFO if access_log else logging.DEBUG
 
     def intercept(self, handler: Handler, details: grpc.HandlerCallDetails) -> Handler:
         """Return the handler, wrapped if the method is one of zfscope's."""
         method = details.method
         if handler is None or not method.startswith(_ZFSCOPE_PREFIXES):
             return handler
-        if handler.response_streaming:
-            return grpc.unary_stream_rpc_method_handler(
-                self._streaming(handler, method), response_serializer=handler.response_serializer
-            )
-        return grpc.unary_unary_rpc_method_handler(
-            self._unary(handler, method), response_serializer=handler.response_serializer
-        )
+        respond = self._streaming if handler.response_streaming else self._unary
+        # A single response is sent like those of a stream: with the return value of a unary handler, gRPC
+        # would send it after the handler, outside of admission and deadline, for as long as nobody reads it.
+        return grpc.unary_stream_rpc_method_handler(respond(handler, method))
 
-    def _unary(self, handler: Handler, method: str) -> Callable[[bytes, Context], Awaitable[Any]]:
-        async def handle(data: bytes, context: Context) -> Any:
-            async with self._handle(method, context, len(data)):
-                return await handler.unary_unary(_parse(handler, data), context)
+    def _unary(self, handler: Handler, method: str) -> Callable[[bytes, Context], Awaitable[None]]:
+        async def handle(data: bytes, context: Context) -> None:
+            async with self._handle(method, context, len(data)) as sender:
+                response = await handler.unary_unary(_parse(handler, data), context)
+                await sender.send(handler.response_serializer(response))
 
         return handle
 
     def _streaming(self, handler: Handler, method: str) -> Callable[[bytes, Context], Awaitable[None]]:
         async def handle(data: bytes, context: Context) -> None:
-            async with self._handle(method, context, len(data), stream=True):
+            async with self._handle(method, context, len(data), stream=True) as sender:
                 responses = handler.unary_stream(_parse(handler, data), context)
                 async with aclosing(responses):  # otherwise the work would continue without a reader
                     async for response in responses:
-                        # Awaited here, so that the deadline also ends a stream whose reader stalls.
-                        await wait_until_sent(context.write(response))
+                        await sender.send(handler.response_serializer(response))
 
         return handle
 
     @asynccontextmanager
     async def _handle(
         self, method: str, context: Context, size: int, *, stream: bool = False
-    ) -> AsyncIterator[None]:
+    ) -> AsyncIterator[ResponseSender]:
         """Admit a request and log its outcome; abort it with the status of an exception from the block."""
-        log, started = _log.bind(method=method), time.perf_counter()
-        level = _PROBE_LEVEL if method in _PROBES else _CALL_LEVEL
+        sender = ResponseSender(context, self._max_send_bytes)
+        log = _log.bind(method=method, peer=context.peer(), bytes=size)
+        started = time.perf_counter()
+        level = _PROBE_LEVEL if method in _PROBES else self._call_level
         try:
-            with nullcontext() if method in _PROBES else self._admission.admit(method, size):
+            with nullcontext() if method in _PROBES else self._admission.admit(method, size, context.peer()):
                 async with time_limit(self._deadlines.timeout_s(context, stream=stream)):
                     await send_initial_metadata(context)
-                    yield
+                    yield sender
         except asyncio.CancelledError:
             code = cancellation_code(context)
             log.log(
@@ -95,7 +107,9 @@ class ErrorInterceptor(Interceptor):
             raise
         except Exception as error:
             _log_error(log, error, started)
-            await abort(context, error)
+            # Behind an unread response, the status waits until the client reads it or disconnects.
+            with self._admission.hold_unread(context.peer(), sender.unsent_bytes):
+                await abort(context, error)
         log.log(level, "answered", code="OK", seconds=_seconds_since(started))
 
 

@@ -15,7 +15,8 @@ class AdmissionLimits:
     """Maximum number and size of concurrent requests, running or queued.
 
     requests: maximum per method. per_method: overrides for methods, by name (`Occlude`). bytes: maximum
-    total size of all requests, as received.
+    total size of all requests, as received; and of responses that clients do not read, beyond which their
+    connections get no more.
     """
 
     requests: int = 64
@@ -34,6 +35,8 @@ class AdmissionControl:
         self._limits = limits or AdmissionLimits()
         self._requests: Counter[str] = Counter()
         self._bytes = 0
+        # Bytes of responses that were not read in time, by connection: gRPC keeps them until they are.
+        self._unread: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[Any] | None] = set()
         self._abort_reason = ""
         self._closed_reason = "the service is still loading its model; try again in a moment"
@@ -49,13 +52,15 @@ class AdmissionControl:
         self._closed_reason = "the service is shutting down; try another replica"
 
     @contextmanager
-    def admit(self, method: str, size: int) -> Iterator[None]:
+    def admit(self, method: str, size: int, connection: str = "") -> Iterator[None]:
         """Admit a request of `size` bytes for the duration of the block.
 
+        connection: address of the client, as passed to `hold_unread`.
         Raises NotReady while admission is closed, Busy over a limit, and NotReady from within the block if
         `abort_all` aborts the request.
         """
         self._check(method, size)
+        self._check_reads(connection)
         task = asyncio.current_task()
         self._tasks.add(task)
         self._requests[method] += 1
@@ -74,6 +79,17 @@ class AdmissionControl:
             self._bytes -= size
             if not self._requests.total():
                 self._empty.set()
+
+    @contextmanager
+    def hold_unread(self, connection: str, size: int) -> Iterator[None]:
+        """Record, for the duration of the block, that a client has not read a response of `size` bytes."""
+        self._unread[connection] += size
+        try:
+            yield
+        finally:
+            self._unread[connection] -= size
+            if not self._unread[connection]:
+                del self._unread[connection]
 
     @property
     def admitted(self) -> int:
@@ -109,3 +125,12 @@ class AdmissionControl:
         if self._bytes and self._bytes + size > self._limits.bytes:
             message = f"requests in progress take {self._bytes:,} bytes; {size:,} more would exceed the limit"
             raise Busy(f"{message} of {self._limits.bytes:,}; try again in a moment")
+
+    def _check_reads(self, connection: str) -> None:
+        """Raise Busy for a connection with unread responses, if all unread responses are over the limit."""
+        unread = self._unread[connection]
+        if unread and self._unread.total() > self._limits.bytes:
+            raise Busy(
+                f"this connection has not read {unread:,} bytes of responses, and the limit of unread "
+                f"responses, {self._limits.bytes:,} bytes, is reached; read them, or open another connection"
+            )

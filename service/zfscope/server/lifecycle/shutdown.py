@@ -1,8 +1,9 @@
-"""Shutdown: signal handling, and draining of the requests in progress."""
+"""Shutdown: signal handling, and stopping the server once the requests in progress are complete."""
 
 import asyncio
 import signal
 
+import grpc
 import structlog
 
 from zfscope.server.lifecycle.admission import AdmissionControl
@@ -43,9 +44,14 @@ def stop_signal() -> "asyncio.Future[int]":
 
 
 async def drain(
-    admission: AdmissionControl, health: HealthService, *, lame_duck_s: float, grace_s: float
+    server: grpc.aio.Server,
+    admission: AdmissionControl,
+    health: HealthService,
+    *,
+    lame_duck_s: float,
+    grace_s: float,
 ) -> int:
-    """Report NOT_SERVING, reject new requests after the lame-duck time, and wait for those in progress.
+    """Stop the server: report NOT_SERVING, accept nothing new after the lame-duck time, complete what runs.
 
     lame_duck_s: seconds for load balancers to notice NOT_SERVING. grace_s: seconds for requests in progress.
     Returns the number of requests aborted after the grace time.
@@ -54,6 +60,18 @@ async def drain(
     await asyncio.sleep(lame_duck_s)
     admission.close()
     _log.info("rejecting requests", requests=admission.admitted)
+    # While requests in progress complete, connections are refused and open ones get GOAWAY. A proxy that does
+    # not check health then calls another replica; it would take a rejection for a response and pass it on.
+    stopping = asyncio.create_task(server.stop(grace_s + 2 * LATE_CALLS_S))
+    aborted = await _complete_requests(admission, grace_s)
+    health.end_watches()
+    await server.stop(LATE_CALLS_S)
+    await stopping
+    return aborted
+
+
+async def _complete_requests(admission: AdmissionControl, grace_s: float) -> int:
+    """Wait for the requests in progress; return the number of those aborted after the grace time."""
     if await admission.wait_until_idle(grace_s):
         return 0
     count = admission.abort_all(

@@ -58,6 +58,7 @@ def _model(backend: Backend, manifest: Manifest) -> pb.ModelConfig:
         TENSOR_SCALE: ",".join(SCALES),
         "outputs": ",".join(name for name, _ in others if name != first),
         "analyzers": ",".join(backend.registry),
+        "precision": backend.settings.precision.value,
     }
     return pb.ModelConfig(
         name=manifest.name,

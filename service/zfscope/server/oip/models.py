@@ -1,7 +1,7 @@
 """Models in the Open Inference Protocol: images in, class scores or layer outputs out."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -19,10 +19,12 @@ from zfscope.networks.spec import shapes
 from zfscope.results import Notice, merge_notices
 from zfscope.runtimes import LoadedModel
 from zfscope.server.backend import Backend
+from zfscope.server.batching import Batcher
 from zfscope.server.deadline import CallCancellation
 from zfscope.server.oip.inputs import INPUT, ImageInput, inputs_to_wire, numbers_of, parse_images
 from zfscope.server.oip.outputs import RequestedOutput, bytes_array, requested_outputs, response_to_wire
 from zfscope.server.oip.parameters import InferTarget, check_no_parameters, scale_of
+from zfscope.server.telemetry.statistics import CallTimes
 from zfscope.store import Manifest, Model
 from zfscope.validation import nearest_name
 from zfscope.wire.images import pixels_from_wire
@@ -65,14 +67,31 @@ class InferRequest:
 
 
 async def infer(
-    backend: Backend, request: pb.ModelInferRequest, target: InferTarget, cancel: CallCancellation
+    backend: Backend,
+    request: pb.ModelInferRequest,
+    target: InferTarget,
+    cancel: CallCancellation,
+    times: CallTimes,
 ) -> pb.ModelInferResponse:
     """Handle a ModelInfer call for a model; its forward passes are batched with those of other requests."""
-    parsed = await backend.readers.run(partial(read, backend, request, target, cancel))
-    scores = await backend.batcher.forward(parsed.loaded, parsed.pixels) if parsed.scores else None
-    layers = await backend.batcher.outputs(parsed.loaded, parsed.pixels, parsed.layers)
-    respond = partial(response_of, request, parsed, {**_scores(scores), **layers})
-    return await backend.readers.run(respond) if layers else respond()
+    work = partial(read, backend, request, target, cancel)
+    parsed = await times.run(backend.readers.run, "input", work)
+    arrays = await times.run_passes(partial(_run_passes, backend.batcher, parsed))
+    respond = partial(response_of, request, parsed, arrays)
+    if parsed.layers:
+        return await times.run(backend.readers.run, "output", respond)
+    with times.measure("output"):
+        return respond()
+
+
+async def _run_passes(
+    batcher: Batcher, parsed: InferRequest, observe_wait: Callable[[float], object]
+) -> Mapping[str, Floats]:
+    """Return the requested scores and layers by name."""
+    loaded, pixels = parsed.loaded, parsed.pixels
+    scores = await batcher.forward(loaded, pixels, observe_wait=observe_wait) if parsed.scores else None
+    layers = await batcher.outputs(loaded, pixels, parsed.layers, observe_wait=observe_wait)
+    return {**_scores(scores), **layers}
 
 
 def read(

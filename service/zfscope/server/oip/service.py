@@ -14,8 +14,10 @@ from zfscope.server.interceptors import Context
 from zfscope.server.lifecycle.health import HealthService
 from zfscope.server.oip import analyzers, describe, models
 from zfscope.server.oip.parameters import InferTarget, parse_infer_target
+from zfscope.server.oip.statistics import repository_index, statistics
+from zfscope.server.telemetry.statistics import CallTimes
 
-_EXTENSIONS = ("classification", "model_configuration", "parameters")
+_EXTENSIONS = ("classification", "model_configuration", "parameters", "statistics")
 _log = structlog.get_logger("zfscope.server")
 
 
@@ -53,15 +55,41 @@ class InferenceService(GRPCInferenceServiceServicer):
 
     async def ModelInfer(self, request: pb.ModelInferRequest, context: Context) -> pb.ModelInferResponse:
         target = parse_infer_target(request.model_name, request.model_version, field="model_version")
-        cancel = CallCancellation(context)
-        if not target.analyzer:
-            return await models.infer(self._backend, request, target, cancel)
-        work = partial(analyzers.infer, self._backend, request, target, cancel)
-        return await self._backend.workers.run(work)
+        cancel, times, success = CallCancellation(context), CallTimes(), False
+        try:
+            if target.analyzer:
+                work = partial(analyzers.infer, self._backend, request, target, cancel)
+                response = await times.run(self._backend.workers.run, "infer", work)
+            else:
+                response = await models.infer(self._backend, request, target, cancel, times)
+            success = True
+            return response
+        finally:
+            self._record(target, times, success=success)
+
+    def _record(self, target: InferTarget, times: CallTimes, *, success: bool) -> None:
+        """Record a call, unless its model or analyzer is unknown or the model was never loaded."""
+        loaded = self._backend.models.get_cached(target.model, target.version)
+        if loaded and (not target.analyzer or target.analyzer in self._backend.registry):
+            key = target.title(loaded.model.name), loaded.model.version
+            self._backend.statistics.record_call(key, times, success=success)
 
     async def ModelConfig(self, request: pb.ModelConfigRequest, context: Context) -> pb.ModelConfigResponse:
         target = parse_infer_target(request.name, request.version, field="version")
         return await self._backend.readers.run(partial(describe.config, self._backend, target))
+
+    async def ModelStatistics(
+        self, request: pb.ModelStatisticsRequest, context: Context
+    ) -> pb.ModelStatisticsResponse:
+        target = parse_infer_target(request.name, request.version, field="version")
+        work = partial(statistics, self._backend, target, every=not request.name)
+        return await self._backend.readers.run(work)
+
+    async def RepositoryIndex(
+        self, request: pb.RepositoryIndexRequest, context: Context
+    ) -> pb.RepositoryIndexResponse:
+        work = partial(repository_index, self._backend, request, serving=self._health.serving)
+        return await self._backend.readers.run(work)
 
 
 def can_run(backend: Backend, target: InferTarget) -> bool:

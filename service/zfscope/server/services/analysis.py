@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 
 from zfscope.analysis.call import Partial
 from zfscope.analysis.call import analyze as run_analysis
-from zfscope.analysis.description import analyzer_info
+from zfscope.analysis.description import list_analyzers as describe_analyzers
 from zfscope.analysis.indexed_photo import indexed_photo
 from zfscope.analysis.progress import PartialResults, ProgressMeter
 from zfscope.answers import TYPED
@@ -76,7 +76,7 @@ for _analysis in TYPED:
 def list_analyzers(backend: Backend, request: pb.ListAnalyzersRequest) -> pb.ListAnalyzersResponse:
     """Handle a ListAnalyzers call. Blocks."""
     model = backend.models.get(request.model, version_of(request)).model
-    described = [analyzer_info(registered, model) for registered in backend.registry.values()]
+    described = describe_analyzers(backend.registry, model)
     return to_message(pb.ListAnalyzersResponse, {"analyzers": described})
 
 

@@ -63,9 +63,14 @@ def prepare_request(backend: Backend, request: pb.ClassifyRequest) -> PreparedRe
 
 def response_of(prepared: PreparedRequest, logits: NDArray[np.float32]) -> pb.ClassifyResponse:
     """Return the response with the most likely classes. logits: (crops, classes)."""
-    image = prepared.image
+    image, loaded = prepared.image, prepared.loaded
     result = classification(
-        prepared.loaded.model, logits, prepared.top, photo_size=image.size, warnings=image.warnings
+        loaded.model,
+        logits,
+        prepared.top,
+        photo_size=image.size,
+        warnings=image.warnings,
+        precision=loaded.runtime.precision,
     )
     return to_message(pb.ClassifyResponse, result)
 

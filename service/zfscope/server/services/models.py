@@ -49,7 +49,9 @@ def get_model(backend: Backend, request: pb.GetModelRequest) -> pb.GetModelRespo
     """Handle a GetModel call. Blocks."""
     manifest = backend.models.manifest(request.model, version_of(request))
     with _report_unsendable(manifest):
-        return to_message(pb.GetModelResponse, model_info(manifest, backend.models.default))
+        return to_message(
+            pb.GetModelResponse, model_info(manifest, backend.models.default, backend.settings.precision)
+        )
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import logging
 import sys
 import threading
 import warnings
+from enum import StrEnum
 from typing import Any, TextIO, cast
 
 import structlog
@@ -22,9 +23,24 @@ _COMMON_PROCESSORS: tuple[Processor, ...] = (
 )
 
 
-def configure_log() -> None:
-    """Send the log to stderr, from INFO up, with libraries' logs and warnings and uncaught exceptions.
+class LogLevel(StrEnum):
+    """Levels of the log, from the most lines to the fewest."""
 
+    debug = "debug"
+    info = "info"
+    warning = "warning"
+    error = "error"
+
+    @property
+    def number(self) -> int:
+        """The level in the standard library's `logging`."""
+        return logging.getLevelNamesMapping()[self.upper()]
+
+
+def configure_log(level: LogLevel = LogLevel.info) -> None:
+    """Send the log to stderr, from a level up, with libraries' logs and warnings and uncaught exceptions.
+
+    Logs of libraries start at WARNING, or at the level if that is higher.
     Lines of a call have its request id. A library's warning is logged once per source line; otherwise a
     folder of unusual photos would repeat it for each.
     """
@@ -38,14 +54,14 @@ def configure_log() -> None:
     processors: list[Processor] = [structlog.contextvars.merge_contextvars, *_COMMON_PROCESSORS]
     structlog.configure(
         processors=[*processors, *renderers],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        wrapper_class=structlog.make_filtering_bound_logger(level.number),
         logger_factory=structlog.WriteLoggerFactory(cast("TextIO", stream)),
     )
     handler = logging.StreamHandler(stream)
     rendering = [ProcessorFormatter.remove_processors_meta, *renderers]
     handler.setFormatter(ProcessorFormatter(foreign_pre_chain=processors, processors=rendering))
     handler.addFilter(_OncePerSourceLine())
-    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    logging.basicConfig(handlers=[handler], level=max(level.number, logging.WARNING), force=True)
     warnings.showwarning = _Warnings()
     threading.excepthook = _log_thread
     sys.unraisablehook = _log_unraisable

@@ -4,7 +4,7 @@ No label value comes from a caller: methods and reasons are fixed, models are th
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import product
 from typing import get_args
@@ -141,10 +141,11 @@ class _LogLines(Collector):
 class InstrumentedRuntime:
     """Runtime wrapper that counts and times forward passes and records them as spans of the call."""
 
-    def __init__(self, runtime: Runtime, model: Model, metrics: Metrics) -> None:
+    def __init__(self, runtime: Runtime, model: Model, record_pass: Callable[..., None]) -> None:
+        """record_pass: called after each pass, as `Metrics.record_pass`."""
         self._runtime = runtime
         self._model = model
-        self._metrics = metrics
+        self._record_pass = record_pass
 
     @property
     def name(self) -> str:
@@ -155,6 +156,11 @@ class InstrumentedRuntime:
     def title(self) -> str:
         """Title of the runtime."""
         return self._runtime.title
+
+    @property
+    def precision(self) -> str:
+        """Precision of the runtime."""
+        return self._runtime.precision
 
     def forward(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the class scores of images; see `Runtime`."""
@@ -175,6 +181,13 @@ class InstrumentedRuntime:
         with self._pass(len(images)):
             return self._runtime.map_maxima(images, layers, sums=sums)
 
+    def cell_maxima(
+        self, images: NDArray[np.float32], layers: Sequence[str]
+    ) -> Mapping[str, NDArray[np.float32]]:
+        """Return the maxima of maps in cells; see `Runtime`."""
+        with self._pass(len(images)):
+            return self._runtime.cell_maxima(images, layers)
+
     def check(self) -> None:
         """Raise RuntimeUnavailable if a pass could not run now; see `Runtime`."""
         self._runtime.check()
@@ -186,7 +199,7 @@ class InstrumentedRuntime:
         with span("forward", images=images, runtime=self._runtime.name):
             yield
         seconds = time.perf_counter() - started
-        self._metrics.record_pass(self._model.name, self._model.version, images=images, seconds=seconds)
+        self._record_pass(self._model.name, self._model.version, images=images, seconds=seconds)
 
 
 class MetricsServer:
