@@ -119,7 +119,7 @@ def measure_layer(network: Network, images: Sequence[Tensor], layer: str, count:
         )
         removed = removed_energy(network, traced, layer, units)
         for index, unit in enumerate(units):
-            box = unit_frame(network, layer).box(unit.y, unit.x)
+            box = unit_frame(network.spec, layer).box(unit.y, unit.x)
             field = Field(image[0].numpy(), box.clip((image.shape[2], image.shape[3])))
             projections = {
                 rule: (values[index], values[len(units) + index], controls[rule][index])

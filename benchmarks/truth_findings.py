@@ -72,7 +72,7 @@ def switches(model: Model, images: Sequence[Tensor]) -> Findings:
         kept, lost = (project(network, each, layer, units).numpy() for each in (traced, moved))
         image = traced.outputs[INPUT][0].numpy()
         for unit, own, other in zip(units, kept, lost, strict=True):
-            box = unit_frame(network, layer).box(unit.y, unit.x).clip((image.shape[1], image.shape[2]))
+            box = unit_frame(network.spec, layer).box(unit.y, unit.x).clip((image.shape[1], image.shape[2]))
             yield [_contrast_correlation(Field(image, box), each) for each in (own, other)]
 
     return [_means(layer, rows) for layer, rows in _by_unit(model, images, "switches", of_units)]

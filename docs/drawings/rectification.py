@@ -46,7 +46,7 @@ def _rows(network: Network, prepared: Prepared, layer: str) -> list[Image.Image]
     unit = strongest_unit(traced, layer, 0, ranked_maps(traced, layer, 0)[0])
     other = strongest_other(traced, layer, unit)
     label = f"{layer}: maps {unit.map} and {other.map}, both at row {unit.y}, column {unit.x}"
-    box = unit_frame(network, layer).box(unit.y, unit.x)
+    box = unit_frame(network.spec, layer).box(unit.y, unit.x)
     patch = crop_padded(prepared.views[0], box)
     own = projections(network, traced, layer, [unit, other], box)
     control = control_network(network, layer)

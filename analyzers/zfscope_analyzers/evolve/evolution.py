@@ -151,7 +151,7 @@ def _projections(
     """Project each unit from the photo of its row; the projection of an inactive unit is zero."""
     network = snapshot.model.network
     traced = trace(network, images_of(snapshot.model, pixels), until=layer)
-    framing, side = unit_frame(network, layer), pixels.shape[-1]
+    framing, side = unit_frame(network.spec, layer), pixels.shape[-1]
     boxes: list[Box] = [framing.box(unit.y, unit.x).clip((side, side)) for unit in units]
     projecting = snapshot.model.network_in(context.precision)
     projections = array(project(projecting, traced, layer, units))

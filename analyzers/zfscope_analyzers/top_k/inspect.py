@@ -150,7 +150,7 @@ def _setup(context: Context, page: Page, params: TopKParams) -> _Setup:
     network, layer = context.model.network, page.layer
     control = context.control(layer, down_to=params.control_down_to) if params.control else None
     precision = coarsest(page.precision, context.trace_precision)
-    return _Setup(network, context.network, layer, unit_frame(network, layer), control, precision)
+    return _Setup(network, context.network, layer, unit_frame(network.spec, layer), control, precision)
 
 
 def _inspect_photos(
@@ -226,7 +226,7 @@ def inspection_notices(inspections: Mapping[PositionT, Inspection]) -> Iterator[
 
 def view_shape(network: Network, layer: str) -> tuple[int, int, int]:
     """Return the shape of the projections of a layer, cropped to its frame: (C, size, size)."""
-    size = unit_frame(network, layer).size
+    size = unit_frame(network.spec, layer).size
     return network.spec.input_channels, size, size
 
 

@@ -92,10 +92,14 @@ def _nothing(*_: object) -> None:
 
 
 def images_of(model: Model, pixels: NDArray[np.float32]) -> "torch.Tensor":
-    """Convert crops, float32 (N, C, H, W), to a torch tensor of the network's dtype and device."""
+    """Convert crops, float32 (N, C, H, W), to a torch tensor of the network's dtype and device.
+
+    For an opaque network, which has neither: float32 on the CPU.
+    """
     import torch  # imported late: listing analyzers does not need torch
 
-    return torch.from_numpy(np.ascontiguousarray(pixels)).to(next(model.network.parameters()))
+    images = torch.from_numpy(np.ascontiguousarray(pixels))
+    return images if model.is_opaque else images.to(next(model.network.parameters()))
 
 
 def array(values: Any) -> NDArray[np.float32]:
@@ -194,9 +198,24 @@ class Context:
 
         until: last layer that is needed (default: the last of the network). Other requests use the same
         trace, so it may contain later layers as well; never write to it. Raises NotFound for an unknown
-        layer.
+        layer, and InputError for an opaque network, whose outputs `trace_layers` returns.
         """
         return self.tracer(self.model, self.images[index].pixels[:1], until)
+
+    def trace_layers(self, layers: Sequence[str], index: int = 0) -> "Trace":
+        """Return the outputs of layers for a photo's first crop, as a trace that has at least these.
+
+        That of `trace`; of an opaque network, one of the runtime's outputs, without switches. Raises NotFound
+        for an unknown layer.
+        """
+        if self.model.is_opaque:
+            from zfscope.engine.trace import recorded_outputs  # imported late, like torch
+
+            pixels = self.images[index].pixels[:1]
+            return recorded_outputs(pixels, self.runtime.outputs(pixels, layers))
+        names = [layer.name for layer in self.model.spec.layers]
+        last = max((self.model.spec.layer(layer).name for layer in layers), key=names.index)
+        return self.trace(index, until=last)
 
     def control(self, layer: str, *, down_to: str = "") -> "Network":
         """Return the model with random weights, the same in every call, for projections from a layer.
@@ -218,11 +237,12 @@ class Context:
     def with_model(self, model: Model, images: tuple[Prepared, ...]) -> "Context":
         """Return a context of another model, which torch runs on this model's device; it reports no progress.
 
-        images: the photos, prepared for that model.
+        ONNX Runtime runs an opaque network. images: the photos, prepared for that model.
         """
-        device = next(self.model.network.parameters()).device.type
+        device = self.model.weights.device
+        kind = "onnx" if model.is_opaque else "torch"
         model = replace(model, weights=model.weights.on_device(device))
-        runtime = create_runtime("torch", model, device=device, precision=self.trace_precision)
+        runtime = create_runtime(kind, model, device=device, precision=self.trace_precision)
         return replace(self, model=model, runtime=runtime, images=images, progress=_nothing)
 
     def analyze(

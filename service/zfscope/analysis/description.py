@@ -13,8 +13,9 @@ from zfscope.answers.analysis import AnalyzerInfo
 from zfscope.answers.models import Accuracy, LabelInfo, LayerInfo, ModelInfo, ModelSummary, PreprocessingInfo
 from zfscope.images.preprocess import Preprocessing
 from zfscope.networks.landmarks import blocks
+from zfscope.networks.layer import Layer
 from zfscope.networks.receptive import ReceptiveField, receptive_fields
-from zfscope.networks.spec import NetworkSpec, parameter_count, shapes
+from zfscope.networks.spec import NetworkSpec, shapes
 from zfscope.store import DamagedEntry, Manifest, Model, RecordedAccuracy
 
 Key = tuple[str, int]
@@ -26,14 +27,18 @@ def describe(spec: NetworkSpec) -> tuple[LayerInfo, ...]:
     """Describe the layers of a network in order of evaluation."""
     known, fields, sources = shapes(spec), receptive_fields(spec), spec.sources
     listed_first = set(blocks(spec))
+
+    def has_fields(layer: Layer) -> bool:
+        return spec.has_maps(layer.name) and not layer.is_opaque
+
     return tuple(
         LayerInfo(
             name=layer.name,
-            kind=layer.kind,
+            kind=layer.described_kind,
             shape=known[layer.name],
             parameters=sum(map(prod, layer.parameters(known[sources[layer.name][0]]).values())),
             block=layer.name in listed_first,
-            **(_geometry(fields[layer.name]) if spec.has_maps(layer.name) else _NO_GEOMETRY),
+            **(_geometry(fields[layer.name]) if has_fields(layer) else _NO_GEOMETRY),
         )
         for layer in spec.layers
     )
@@ -62,7 +67,7 @@ def model_summary(entry: Manifest | DamagedEntry, default: Key | None) -> ModelS
         summary=entry.summary,
         network=entry.network.name,
         classes=len(entry.labels),
-        parameters=parameter_count(entry.network),
+        parameters=entry.parameters,
         is_default=is_default,
     )
 

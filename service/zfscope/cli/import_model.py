@@ -14,7 +14,9 @@ from zfscope.cli.streams import echo
 from zfscope.location import find_target_store
 
 if TYPE_CHECKING:
+    from zfscope.networks import Network
     from zfscope.results import Notice
+    from zfscope.store.importing import OpaqueNetwork
 
 
 def import_model(
@@ -77,13 +79,23 @@ def import_model(
     half: Annotated[
         bool, typer.Option("--half", help="Store weights in half precision instead of float32.")
     ] = False,
+    opaque: Annotated[
+        bool,
+        typer.Option(
+            "--opaque",
+            help="Import any image classifier as a graph that runs as a whole: ViT, ConvNeXt, quantised "
+            "graphs. It has no projections.",
+        ),
+    ] = False,
     store: opt.TargetStore = None,
     as_json: opt.AsJson = False,
 ) -> None:
-    """Import a convolutional network from an ONNX file into the model store.
+    """Import a network from an ONNX file into the model store.
 
     The file is read in a separate process with limits of memory and time. Every layer is compared with ONNX
-    Runtime's result for the original file before anything is written.
+    Runtime's result for the original file before anything is written. A graph that is not a list of
+    convolutions and other known layers is imported with --opaque: ONNX Runtime runs it as a whole, and
+    analyses that need forward passes alone work on it.
 
     \b
     A model in torch is exported by three lines:
@@ -96,21 +108,25 @@ def import_model(
       zfscope models import resnet50.onnx --name mine --preprocessing torchvision --labels labels.txt
       zfscope models import net.onnx --name net --mean 127 --std 128 --interpolation bicubic
       zfscope models import digits.onnx --name digits --preprocessing unit --size 28
+      zfscope models import vit.onnx --name vit --preprocessing torchvision --opaque
     """
+    from zfscope.errors import InputError
     from zfscope.images.presets import preprocessing_for
     from zfscope.results import Notice
     from zfscope.store import ModelStore, Provenance
-    from zfscope.store.importing import ImportedModel, publish, read_onnx
+    from zfscope.store.importing import ImportedModel, publish
     from zfscope.store.manifest import preprocessing_notices
     from zfscope.store.write import check_available
 
+    if opaque and half:
+        raise InputError("--half is set with --opaque; the graph keeps its own weights", field="half")
     target = find_target_store(store)
     check_available(target, name, version)
     names = read_class_names(labels) if labels else None
     out_of_order = check_order(labels, names) if labels and names else ""
     with Console(stderr=True).status(f"reading {file.name}"):  # shown on terminals only
-        reading = read_onnx(file, name=name, size=size, output=output)
-    spec = reading.network.spec
+        network, notes = _read(file, name=name, size=size, output=output, opaque=opaque)
+    spec = network.spec
     steps = preprocessing_for(
         preprocessing or "torchvision",
         spec.input_size,
@@ -122,14 +138,10 @@ def import_model(
         interpolation=interpolation or None,
     )
     stated = bool(preprocessing or (mean and std))
-    notes = (
-        f"{reading.tensors} tensors were compared with ONNX Runtime on the original file; the largest "
-        f"difference is {reading.difference:.0e} of a tensor's largest value.",
-    )
     folder = publish(
         target,
         name,
-        ImportedModel(reading.network, steps, f"Imported from {file.name}", notes),
+        ImportedModel(network, steps, f"Imported from {file.name}", notes),
         provenance=Provenance(source=f"Imported from '{file.name}'"),
         names=names,
         version=version,
@@ -140,6 +152,30 @@ def import_model(
     if out_of_order:
         warnings.append(Notice("labels-out-of-order", out_of_order, "labels"))
     _report(folder, name, target, as_json=as_json, warnings=warnings)
+
+
+def _read(
+    file: Path, *, name: str, size: int | None, output: str, opaque: bool
+) -> "tuple[Network | OpaqueNetwork, tuple[str, ...]]":
+    """Return the network of a file, and the notes of its model card."""
+    from zfscope.store.importing import read_onnx, read_opaque
+
+    if not opaque:
+        reading = read_onnx(file, name=name, size=size, output=output)
+        return reading.network, (
+            f"{reading.tensors} tensors were compared with ONNX Runtime on the original file; the largest "
+            f"difference is {reading.difference:.0e} of a tensor's largest value.",
+        )
+    whole = read_opaque(file, name=name, size=size, output=output)
+    if not whole.network.info.batches:
+        return whole.network, (
+            "Its result for an image depends on the others of a batch, or its batch dimension is fixed: "
+            "images run one by one.",
+        )
+    return whole.network, (
+        f"Batches of any size were checked: {whole.tensors} tensors of a batch differ from those of single "
+        f"images by at most {whole.difference:.0e} of a tensor's largest value.",
+    )
 
 
 def _numbers(text: str, field: str) -> tuple[float, ...] | None:

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zfscope.images.geometry import Box, Number, extract
-from zfscope.networks import Network
 from zfscope.networks.receptive import ReceptiveField, receptive_fields
+from zfscope.networks.spec import NetworkSpec
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ class UnitFrame:
         return Box(left, top, left + self.size, top + self.size)
 
 
-def unit_frame(network: Network, layer: str) -> UnitFrame:
+def unit_frame(spec: NetworkSpec, layer: str) -> UnitFrame:
     """Return the frames of a layer's units."""
-    return UnitFrame(receptive_fields(network.spec)[layer], network.shapes["input"][1])
+    return UnitFrame(receptive_fields(spec)[layer], spec.input_size)
 
 
 def crop_planes(planes: NDArray[Number], box: Box) -> NDArray[Number]:

@@ -123,7 +123,7 @@ def plan_gallery(
             LayerPlan(
                 name,
                 tuple(sorted(index.strongest_maps(name)[:count])),
-                unit_frame(model.network, name),
+                unit_frame(model.spec, name),
                 tuple(epoch for epoch, available in epochs.items() if name in available),
             )
             for name in selected
@@ -144,7 +144,7 @@ def _epochs(model: Model, index: Index) -> dict[int, tuple[str, ...]]:
             origin = _manifest(model, index.name, epoch).origin
             if (origin.data.fingerprint, origin.rank) == (index.manifest.origin.data.fingerprint, "max"):
                 indexed[epoch] = tuple(layer.name for layer in origin.layers)
-    convolutional = {layer.name for layer in convolutional_part(model.network.spec).layers}
+    convolutional = {layer.name for layer in convolutional_part(model.spec).layers}
     return {
         epoch: tuple(layer for layer in layers if layer in convolutional) for epoch, layers in indexed.items()
     }

@@ -36,7 +36,12 @@ def replace_head(spec: NetworkSpec, classes: int) -> NewHead:
 
 
 def layers_of_scores(spec: NetworkSpec) -> list[Layer]:
-    """Return the layers from the one that computes the class scores to the last; empty without one."""
+    """Return the layers from the one that computes the class scores to the last; empty without one.
+
+    In an opaque network, it is the last.
+    """
+    if spec.is_opaque:
+        return [spec.by_name[spec.scores]]
     known, readers, tail = shapes(spec), _reader_counts(spec), list[Layer]()
     name = spec.scores
     while name != INPUT and readers[name] <= 1:

@@ -16,7 +16,7 @@ class DefaultLayers:
 
     Convolutions whose maps are single pixels, as in squeeze-and-excitation, a convolution that computes the
     class scores, and layers that do not lead to the last layer are left out. A network without convolutions
-    is represented by its last layer with maps.
+    is represented by its last layer with maps, and an opaque network by the layers that join branches.
 
     first_activation, last_activation: the activation function after the first and the last convolution, or
     that convolution if none follows. lower_features: the last layer with maps larger than a pixel, below the
@@ -129,7 +129,8 @@ def _block_outputs(spec: NetworkSpec) -> list[str]:
 def _is_merge(spec: NetworkSpec, layer: Layer) -> bool:
     """Return whether a layer joins branches of equal size, rather than scaling one by a gate."""
     sources, known = spec.sources[layer.name], shapes(spec)
-    return layer.joins and len({known[name][1:] for name in sources}) == 1 and not _is_gate(spec, sources)
+    is_join = len(sources) > 1 and len({known[name][1:] for name in sources}) == 1
+    return is_join and not _is_gate(spec, sources)
 
 
 def _is_gate(spec: NetworkSpec, sources: Sequence[str]) -> bool:
@@ -165,7 +166,8 @@ def _features(spec: NetworkSpec) -> tuple[str, str]:
     """Return the lower and upper features of `DefaultLayers`; the same layer if the network ends in maps."""
     known, sources, path = shapes(spec), spec.sources, _path(spec)
     lower = _last_maps(spec)
-    above, weighted = path[path.index(lower) + 1 :], set(_weighted(spec))
+    above = path[path.index(lower) + 1 :]
+    weighted = {spec.scores} if spec.is_opaque else set(_weighted(spec))
     last = next((name for name in reversed(above) if name in weighted), None)
     upper = spec.scores if last is None else sources[last][0]
     while upper in above and spec.by_name[upper].drop_rate is not None:
@@ -186,7 +188,15 @@ def _convolutions(spec: NetworkSpec) -> Sequence[str]:
     path = _path(spec)
     on_path = [name for name in spec.convolutions if name in path]
     spatial = _below_classifier(spec, [name for name in on_path if _is_spatial(spec, name)])
-    return spatial or on_path or spec.convolutions or (_last_maps(spec),)
+    return spatial or on_path or spec.convolutions or _opaque_blocks(spec) or (_last_maps(spec),)
+
+
+def _opaque_blocks(spec: NetworkSpec) -> Sequence[str]:
+    """Return the layers of an opaque network that join branches and have maps; empty for others."""
+    if not spec.is_opaque:
+        return ()
+    outputs = [name for name in _block_outputs(spec) if _is_spatial(spec, name)]
+    return [name for name in outputs if _is_merge(spec, spec.by_name[name])]
 
 
 def _below_classifier(spec: NetworkSpec, names: list[str]) -> list[str]:

@@ -22,6 +22,11 @@ LAYER_NAME = r"^[A-Za-z][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*$"
 KINDS: dict[str, type["Layer"]] = {}
 
 
+def computed_kinds() -> frozenset[str]:
+    """Return the kinds that the tables have rows for: all but those of opaque networks."""
+    return frozenset(name for name, kind in KINDS.items() if not kind.is_opaque)
+
+
 class Layer(BaseModel):
     """Base class of all kinds of layers.
 
@@ -38,6 +43,8 @@ class Layer(BaseModel):
 
     # Whether the backward pass applies the layer's gradient at the photo, whatever the rule.
     goes_back_by_gradient: ClassVar[bool] = False
+    # Whether the layer is a tensor of a graph that only ONNX Runtime runs, which no other code computes.
+    is_opaque: ClassVar[bool] = False
 
     if TYPE_CHECKING:
         kind: str
@@ -51,6 +58,11 @@ class Layer(BaseModel):
             known = KINDS.setdefault(cls.model_fields["kind"].default, cls)
             if known is not cls:
                 raise TypeError(f"{cls.__name__} has the same kind as {known.__name__}; choose another name")
+
+    @property
+    def described_kind(self) -> str:
+        """The kind as descriptions of models show it."""
+        return self.kind
 
     @property
     def window(self) -> Window | None:

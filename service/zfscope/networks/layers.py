@@ -1,7 +1,8 @@
 """Kinds of layers as data, with their shape arithmetic; torch is not needed.
 
 A kind has a row in each of three tables: `networks.forward`, `engine.backward`, `runtimes.onnx.nodes`. No
-other code depends on particular kinds: a new kind is a class, which registers itself, and these rows.
+other code depends on particular kinds: a new kind is a class, which registers itself, and these rows. The
+exception is `GraphTensor`, of networks that are run as a whole.
 """
 
 from collections.abc import Mapping, Sequence
@@ -346,3 +347,40 @@ class Multiply(Layer):
         fits = len({len(source) for source in sources}) == 1 and shape in sources
         self._require(fits, sources, "inputs of equal shape, or axes of size 1")
         return shape
+
+
+class GraphTensor(Layer):
+    """A tensor of an opaque network: a graph that is not a list of known layers and runs as a whole.
+
+    tensor: its name in the graph. operator: the operator that computes it. shape: its output as maps (maps,
+    rows, columns), or as units (units,). layout: axes in the graph, after the batch: `maps` (maps, rows,
+    columns), `channels_last` (rows, columns, maps), `tokens` (tokens, maps), one token per patch in row-major
+    order, or `units`. skipped: number of tokens before those of the patches, such as the class token.
+    inputs: the tensors of the network that it depends on directly.
+    """
+
+    is_opaque: ClassVar[bool] = True
+
+    kind: Literal["graph_tensor"] = "graph_tensor"
+    tensor: str
+    operator: str
+    shape: tuple[PositiveInt, ...]
+    layout: Literal["maps", "channels_last", "tokens", "units"]
+    skipped: NonNegativeInt = 0
+
+    @model_validator(mode="after")
+    def _shape_fits_the_layout(self) -> "GraphTensor":
+        axes = 1 if self.layout == "units" else 3
+        if len(self.shape) != axes:
+            raise ValueError(
+                f"layer '{self.name}': shape {self.shape} has {len(self.shape)} axes; {axes} with the layout "
+                f"'{self.layout}'"
+            )
+        return self
+
+    @property
+    def described_kind(self) -> str:
+        return self.operator
+
+    def output_shape(self, sources: Sequence[Shape]) -> Shape:
+        return self.shape

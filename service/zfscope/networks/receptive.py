@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import starmap
 from typing import NamedTuple
 
 from zfscope.networks.layer import Layer, Shape
@@ -69,10 +70,15 @@ class ReceptiveField:
 def receptive_fields(spec: NetworkSpec) -> Mapping[str, ReceptiveField]:
     """Return the receptive field of each layer: after a join, the bounding box of its branches' fields.
 
-    Raises ValueError where branches of different jumps meet.
+    A unit of an opaque network, whose windows are unknown, counts as seeing the whole image; units are evenly
+    spaced. Raises ValueError where branches of different jumps meet.
     """
     known_shapes = shapes(spec)
     fields = {INPUT: ReceptiveField(Span(1, 1, 0), Span(1, 1, 0))}
+    if spec.is_opaque:
+        grids = {layer.name: known_shapes[layer.name][1:] or (1, 1) for layer in spec.layers}
+        rows_columns = ((_whole(spec.input_size, count) for count in grid) for grid in grids.values())
+        return fields | dict(zip(grids, starmap(ReceptiveField, rows_columns), strict=True))
     for layer, sources in zip(spec.layers, spec.sources.values(), strict=True):
         below = [fields[name] for name in sources]
         sizes = [known_shapes[name][1:] for name in sources]
@@ -83,6 +89,15 @@ def receptive_fields(spec: NetworkSpec) -> Mapping[str, ReceptiveField]:
         )
         fields[layer.name] = ReceptiveField(rows, columns)
     return fields
+
+
+def _whole(size: int, count: int) -> Span:
+    """Return fields that contain the whole image, with evenly spaced centres. size: side of the image."""
+    if count == 1:
+        return Span(size, 0, 0)
+    jump = max(1, size // count)
+    first_centre = (size - jump * (count - 1)) // 2
+    return Span(2 * size, jump, first_centre - size)
 
 
 def _span_above(layer: Layer, axis: int, below: Sequence[Span], sizes: Sequence[Shape], shape: Shape) -> Span:

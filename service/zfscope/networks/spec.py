@@ -38,6 +38,8 @@ class NetworkSpec(BaseModel):
         for layer, sources in zip(self.layers, self._sources(), strict=True):
             _check_inputs(layer, sources, defined)
             defined.add(layer.name)
+        if len({layer.is_opaque for layer in self.layers}) > 1:
+            raise ValueError("layers of kind graph_tensor are mixed with others; a network has either")
         return self
 
     @property
@@ -58,6 +60,11 @@ class NetworkSpec(BaseModel):
     def scores(self) -> str:
         """Name of the last layer, whose output is the class scores."""
         return self.layers[-1].name
+
+    @property
+    def is_opaque(self) -> bool:
+        """Whether the network is a graph that runs as a whole; its layers are tensors of the graph."""
+        return self.layers[-1].is_opaque
 
     @property
     def fingerprint(self) -> str:
@@ -159,7 +166,7 @@ def _check_inputs(layer: Layer, sources: tuple[str, ...], defined: set[str]) -> 
     unknown = [name for name in sources if name not in defined]
     if unknown:
         raise ValueError(f"layer '{layer.name}' reads '{unknown[0]}', which is not defined before it")
-    if layer.joins != (len(sources) > 1):
+    if not layer.is_opaque and layer.joins != (len(sources) > 1):
         *joins, last = (name for name, kind in KINDS.items() if kind.joins)
         raise ValueError(
             f"layer '{layer.name}' of kind {layer.kind} reads {len(sources)} inputs; "

@@ -11,14 +11,16 @@ def stages(spec: NetworkSpec, *, has_classes: bool) -> tuple[str, ...]:
     """Return layers 1, 2 and so on: conv1 ... conv5, fc6 and fc7 of ZFNet.
 
     In a network with branches, the first convolution and the layers that join branches; otherwise all
-    convolutions and fully connected layers. has_classes: whether the last layer has class scores, which are
-    left out.
+    convolutions and fully connected layers, or the blocks of an opaque network. has_classes: whether the
+    last layer has class scores, which are left out.
     """
     scores = {layer.name for layer in layers_of_scores(spec)} if has_classes else set()
     names = [name for name in blocks(spec) if name not in scores]
-    joins = [name for name in names if spec.by_name[name].joins]
+    joins = [name for name in names if len(spec.sources[name]) > 1]
     if joins:
-        return (spec.convolutions[0], *joins)
+        return (*spec.convolutions[:1], *joins)
+    if spec.is_opaque:
+        return tuple(names)
     return tuple(name for name in names if _is_weighted(spec, name))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from zfscope.choices import DeviceName, PrecisionName, RuntimeName
-from zfscope.errors import RuntimeUnavailable
+from zfscope.errors import InputError, RuntimeUnavailable
 from zfscope.networks.gpu import select_gpu_precision
 from zfscope.runtimes.onnx.runtime import OnnxRuntime
 from zfscope.runtimes.protocol import Runtime
@@ -28,7 +28,8 @@ class LoadedModel:
 
     def build_network(self) -> None:
         """Build the network that analyses need, so that the first one does not have to. Blocks."""
-        _ = self.model.network
+        if not self.model.is_opaque:
+            _ = self.model.network
 
     def warm_up(self) -> None:
         """Run a forward pass on a blank image. Blocks."""
@@ -51,12 +52,13 @@ def create_runtime(
     kind: `onnx`, `torch` or `torchserve`. cache: folder of exported graphs; None for the user's cache.
     threads: threads per pass in ONNX Runtime; None for the number of available CPUs. Use 1 if passes run in
     several threads, as in a scan. (For torch, 1 likewise; else `torch.set_num_threads` sets the threads of
-    the process.)
+    the process.) Opaque networks run with `onnx` only.
     device: `cpu` or `cuda`; ignored by TorchServe. precision: `float32`; `bfloat16` for torch on a device
     that multiplies it in hardware; or `tf32` for onnx and torch on CUDA, which holds for the whole process.
     torchserve: the server, contacted by the first pass; None for the default port on this machine. Raises
-    RuntimeUnavailable if the runtime, the device or the precision is not available on this machine, and for
-    float32 and tf32 on the GPU in the same process.
+    InputError for an opaque network with another runtime than onnx, and RuntimeUnavailable if the runtime,
+    the device or the precision is not available on this machine, and for float32 and tf32 on the GPU in the
+    same process.
     """
     _check_available("runtime", kind, RUNTIMES)
     _check_available("device", device, DEVICES)
@@ -65,8 +67,17 @@ def create_runtime(
         from zfscope.runtimes.precision import check_precision  # imports torch
 
         check_precision(precision, runtime=kind, device=device)
+    if model.is_opaque and kind != RuntimeName.onnx:
+        raise InputError(
+            f"{model.manifest.title} is an opaque graph, which only runtime 'onnx' runs; runtime is '{kind}'",
+            field="runtime",
+        )
     if device == DeviceName.cuda:
         select_gpu_precision(precision)
+    if model.is_opaque:
+        from zfscope.runtimes.onnx.opaque import OpaqueRuntime  # imports onnx
+
+        return OpaqueRuntime(model, threads=threads, device=device, precision=precision)
     if kind == "torch":
         from zfscope.runtimes.torch import TorchRuntime  # imports torch
 

@@ -16,7 +16,7 @@ from zfscope.runtimes import Runtime
 from zfscope.scan.batches import BATCH
 from zfscope.scan.plan import ScanPlan
 from zfscope.store import Manifest
-from zfscope.store.manifest import WEIGHTS, Hashes, Sha256
+from zfscope.store.manifest import Hashes, Sha256
 
 INDEX = "index.json"
 RECORDS, MAPS, SKIPPED = "records.parquet", "maps.parquet", "skipped.parquet"
@@ -123,7 +123,7 @@ def model_identity(model: Manifest) -> ModelIdentity:
     return ModelIdentity(
         name=model.name,
         version=model.version,
-        weights_sha256=model.files[WEIGHTS],
+        weights_sha256=model.files[model.weights_file],
         network_sha256=model.network.fingerprint,
         preprocessing=model.preprocessing,
     )

@@ -20,11 +20,13 @@ from pydantic import (
 
 from zfscope.errors import NotFound
 from zfscope.images.preprocess import Preprocessing
-from zfscope.networks.spec import NetworkSpec, shapes
+from zfscope.networks.spec import NetworkSpec, parameter_count, shapes
 from zfscope.results import Notice
 
 MANIFEST = "model.json"
 WEIGHTS = "weights.safetensors"
+# The graph of an opaque network, with its weights.
+GRAPH = "graph.onnx"
 # Version that is written; version 1 has no interpolation (bilinear) and only networks of three channels.
 FORMAT_VERSION: Literal[2] = 2
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
@@ -106,6 +108,21 @@ class Checkpoint(_ManifestPart):
     file: File
 
 
+class OpaqueGraph(_ManifestPart):
+    """How the graph of an opaque network runs, in the file `graph.onnx`.
+
+    input: name of its input. channels_last: whether that has the axes (N, rows, columns, channels). batches:
+    whether it accepts any number of images at once; otherwise it runs one by one. parameters: number of
+    weights. obstacle: why the graph cannot be read as a list of layers, naming the operator; empty if it can.
+    """
+
+    input: str
+    channels_last: bool = False
+    batches: bool = True
+    parameters: NonNegativeInt
+    obstacle: str = ""
+
+
 class Manifest(_ManifestPart):
     """A model as data: network, preprocessing, labels, accuracy, provenance and the hash of every file.
 
@@ -114,7 +131,7 @@ class Manifest(_ManifestPart):
     labels: `labels[i]` is the class of unit i of the last layer; empty for a network that ends in feature
     maps, whose layers can be inspected but which does not classify. preprocessing_assumed: whether the
     preprocessing is the definition's default because the file of weights states none. files: empty only
-    until the model is written.
+    until the model is written. graph: of an opaque network; None for a list of layers.
 
     Raises `pydantic.ValidationError` if the layers do not fit together, the labels are not one per class
     score, or a file name could point outside the model's folder.
@@ -131,6 +148,7 @@ class Manifest(_ManifestPart):
     accuracy: RecordedAccuracy | None = None
     provenance: Provenance
     checkpoints: tuple[Checkpoint, ...] = ()
+    graph: OpaqueGraph | None = None
     files: Hashes = Field(default_factory=lambda: MappingProxyType({}))
 
     @model_validator(mode="after")
@@ -146,6 +164,12 @@ class Manifest(_ManifestPart):
         (label, count), *_ = Counter(label.id for label in self.labels).most_common(1)
         if count > 1:
             raise ValueError(f"label id '{label}' occurs {count} times; ids must be unique")
+        return self
+
+    @model_validator(mode="after")
+    def _graph_fits_the_network(self) -> "Manifest":
+        if self.network.is_opaque != (self.graph is not None):
+            raise ValueError("a network of tensors needs 'graph', and a list of layers must not have it")
         return self
 
     @model_validator(mode="after")
@@ -171,6 +195,16 @@ class Manifest(_ManifestPart):
         kept = ", ".join(str(checkpoint.epoch) for checkpoint in self.checkpoints)
         message = f"{self.title} has no checkpoint of epoch {epoch}; available: {kept or 'none'}"
         raise NotFound(message, field="checkpoint")
+
+    @property
+    def weights_file(self) -> str:
+        """Name of the file with the weights: safetensors, or the graph of an opaque network."""
+        return GRAPH if self.graph else WEIGHTS
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights and biases."""
+        return self.graph.parameters if self.graph else parameter_count(self.network)
 
     @property
     def early_epochs(self) -> tuple[int, ...]:

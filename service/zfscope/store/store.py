@@ -21,7 +21,14 @@ from zfscope.store.integrity import (
     read_verified,
     verify_files,
 )
-from zfscope.store.manifest import MANIFEST, WEIGHTS, Label, Manifest, preprocessing_notices
+from zfscope.store.manifest import (
+    MANIFEST,
+    WEIGHTS,
+    Label,
+    Manifest,
+    OpaqueGraph,
+    preprocessing_notices,
+)
 from zfscope.store.survey import DamagedEntry, is_gone, survey
 from zfscope.store.weights import Weights, check_arrays, parse_arrays, unpack_weights
 from zfscope.validation import first_fault
@@ -48,7 +55,8 @@ class Model:
     """A loaded model. It is immutable: requests share it without locks.
 
     weights: verified; the network is built on first use. mean_image: float32 (C, H, W) in pixel units,
-    read-only; None if the preprocessing subtracts a mean per channel. folder: source folder; None for a
+    read-only; None if the preprocessing subtracts a mean per channel. graph: the ONNX graph of an opaque
+    network, which has no weights; None for a list of layers. folder: source folder; None for a
     model that is not from a store. indexes: folder of its indexes; None for the `indexes` subfolder.
     """
 
@@ -57,6 +65,7 @@ class Model:
     mean_image: NDArray[np.float32] | None = None
     folder: Path | None = None
     indexes: Path | None = None
+    graph: bytes | None = None
 
     @property
     def spec(self) -> NetworkSpec:
@@ -65,11 +74,16 @@ class Model:
 
     @property
     def network(self) -> "Network":
-        """The network as a torch module: float32, in evaluation mode, without gradients."""
+        """The network as a torch module: float32, in evaluation mode, without gradients.
+
+        Raises InputError for an opaque network.
+        """
+        require_layers(self.manifest)
         return self.weights.network
 
     def network_in(self, precision: str) -> "Network":
-        """Return the network in a precision; see `Weights.network_in`."""
+        """Return the network in a precision; see `Weights.network_in`. Raises InputError like `network`."""
+        require_layers(self.manifest)
         return self.weights.network_in(precision)
 
     @property
@@ -108,7 +122,12 @@ class Model:
     @property
     def weights_sha256(self) -> str:
         """SHA-256 of the loaded weights, in hexadecimal."""
-        return self.manifest.files[WEIGHTS]
+        return self.manifest.files[self.manifest.weights_file]
+
+    @property
+    def is_opaque(self) -> bool:
+        """Whether the network is a graph that runs as a whole and has no `network`."""
+        return self.spec.is_opaque
 
 
 @dataclass(frozen=True)
@@ -207,7 +226,9 @@ class ModelStore:
         """
         folder = self.folder(name, version)
         manifest = _read_manifest(folder)
-        data = read_verified(folder, WEIGHTS, manifest.files, title=manifest.title)
+        data = read_verified(folder, manifest.weights_file, manifest.files, title=manifest.title)
+        if manifest.graph:
+            return Model(manifest, Weights(manifest.network, {}), None, folder, self.indexes, graph=data)
         try:
             weights, mean_image = unpack_weights(data, manifest.network)
         except ValueError as error:
@@ -294,6 +315,17 @@ class ModelStore:
         raise NotFound(message, field="version")
 
 
+def require_layers(manifest: Manifest) -> None:
+    """Raise InputError, naming the operator in the way, for an opaque network."""
+    if manifest.graph:
+        raise InputError(f"{manifest.title} {opaque_reason(manifest.graph)}", field="model")
+
+
+def opaque_reason(graph: OpaqueGraph) -> str:
+    """Return why a model with a graph has no network of layers, as the end of a sentence about it."""
+    return f"is an opaque graph, not a list of layers{f' ({graph.obstacle})' if graph.obstacle else ''}"
+
+
 def _read_settings(root: Path) -> StoreSettings:
     try:
         return StoreSettings.model_validate_json((root / STORE_SETTINGS).read_bytes())
@@ -319,7 +351,7 @@ def _read_usable(folder: Path) -> Manifest:
     """Read a manifest and check that the weights file exists. Raises DamagedModel."""
     manifest = _read_manifest(folder)
     try:
-        check_regular_file(folder, WEIGHTS)
+        check_regular_file(folder, manifest.weights_file)
     except ValueError as error:
         raise damaged_model(manifest.title, str(error)) from error
     return manifest

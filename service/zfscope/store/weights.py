@@ -63,6 +63,12 @@ class Weights:
         return weights
 
     @property
+    def device(self) -> str:
+        """Device of the network: `cpu` or `cuda`."""
+        network = self._network
+        return self._device if network is None else str(next(network.parameters()).device.type)
+
+    @property
     def half(self) -> bool:
         """Whether all weights are exact in half precision; this does not build the network."""
         with np.errstate(over="ignore"):

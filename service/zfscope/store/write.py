@@ -17,7 +17,6 @@ from zfscope.store.manifest import (
     FORMAT_VERSION,
     MANIFEST,
     NAME_PATTERN,
-    WEIGHTS,
     Checkpoint,
     Manifest,
     validate_file_name,
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 def write_model(
     store_root: Path,
     manifest: Manifest,
-    network: "Network",
+    network: "Network | bytes",
     *,
     checkpoints: Mapping[int, Path] | None = None,
     extra_files: Mapping[str, bytes] | None = None,
@@ -42,7 +41,8 @@ def write_model(
 
     The folder appears under its final name only when it is complete.
 
-    manifest: `files` and `checkpoints` are filled in here. checkpoints: safetensors files by epoch, to be
+    manifest: `files` and `checkpoints` are filled in here. network: with its weights; of an opaque network,
+    its ONNX graph. checkpoints: safetensors files by epoch, to be
     copied. extra_files: contents by file name (history, pictures, model card). mean_image: float32
     (C, H, W). precision: of the stored weights. Raises CannotWrite, and InputError if the version already
     exists or if the weights do not match the manifest.
@@ -52,10 +52,9 @@ def write_model(
         raise InputError(
             f"{manifest.title} already exists in the store; write another version", field="version"
         )
-    if network.spec != manifest.network:
-        raise InputError(f"{manifest.title}: the network of the weights differs from that of the manifest")
-    weights = _packed(manifest, network, mean_image, precision)
-    files = {**_contents(manifest, network, checkpoints or {}, extra_files or {}), WEIGHTS: weights}
+    weights = network if isinstance(network, bytes) else _packed(manifest, network, mean_image, precision)
+    contents = _contents(manifest, checkpoints or {}, extra_files or {})
+    files = {**contents, manifest.weights_file: weights}
     kept = tuple(Checkpoint(epoch=epoch, file=checkpoint_file(epoch)) for epoch in sorted(checkpoints or {}))
     make_folder(target.parent)
     try:
@@ -114,7 +113,6 @@ def checkpoint_file(epoch: int) -> str:
 
 def _contents(
     manifest: Manifest,
-    network: "Network",
     checkpoints: Mapping[int, Path],
     extra_files: Mapping[str, bytes],
 ) -> Mapping[str, bytes]:
@@ -125,7 +123,7 @@ def _contents(
             files[validate_file_name(name)] = data
         for epoch, path in checkpoints.items():
             files[checkpoint_file(epoch)] = path.read_bytes()
-            check_arrays(parse_arrays(files[checkpoint_file(epoch)]), tensor_shapes(network.spec))
+            check_arrays(parse_arrays(files[checkpoint_file(epoch)]), tensor_shapes(manifest.network))
     except ValueError as error:
         raise InputError(f"{manifest.title} cannot be written: {error}") from error
     return files
@@ -134,6 +132,8 @@ def _contents(
 def _packed(
     manifest: Manifest, network: "Network", mean_image: NDArray[np.float32] | None, precision: Precision
 ) -> bytes:
+    if network.spec != manifest.network:
+        raise InputError(f"{manifest.title}: the network of the weights differs from that of the manifest")
     try:
         return pack_weights(network, mean_image, precision=precision)
     except ValueError as error:

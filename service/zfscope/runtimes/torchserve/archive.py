@@ -11,7 +11,7 @@ from pathlib import Path
 from zfscope.errors import InputError, RuntimeUnavailable
 from zfscope.files import folder_for_files, staging_folder, write_file, writing
 from zfscope.store.manifest import MANIFEST, WEIGHTS
-from zfscope.store.store import Model
+from zfscope.store.store import Model, require_layers
 
 # TorchServe's configuration file, written next to an archive.
 SETTINGS = "torchserve.properties"
@@ -47,8 +47,10 @@ def write_archive(model: Model, target: Path, batching: Batching) -> None:
 
     target: path of the archive, NAME.mar, which must not exist. TorchServe's environment must have zfscope
     installed. A configuration file for TorchServe is written next to the archive unless it exists. Raises
-    InputError if the target exists, RuntimeUnavailable if torch-model-archiver is not installed or fails.
+    InputError if the target exists and for an opaque network, RuntimeUnavailable if torch-model-archiver is
+    not installed or fails.
     """
+    require_layers(model.manifest)
     if importlib.util.find_spec("model_archiver") is None:
         raise RuntimeUnavailable("archives require torch-model-archiver: pip install 'zfscope[torchserve]'")
     if target.exists():

@@ -14,6 +14,7 @@ from zfscope.answers.analysis import Size, TypedAnalysis, rename_fields
 from zfscope.answers.architectures import MAX_MODELS
 from zfscope.errors import InputError, TooMuchWork
 from zfscope.images.preprocess import Prepared
+from zfscope.networks.spec import shapes
 from zfscope.results import Analysis
 from zfscope.server.backend import Backend
 from zfscope.server.deadline import CallCancellation
@@ -128,7 +129,7 @@ def _check_units(request: pb.ProjectRequest, limit: int) -> Callable[[Model, Any
     _check_count(len(request.units), limit, field="units")
 
     def check_top(model: Model, params: Any) -> None:
-        maps = model.network.shapes[params.resolve(model.spec).layer][0]
+        maps = shapes(model.spec)[params.resolve(model.spec).layer][0]
         if request.top <= maps:  # the analyzer itself rejects a larger number
             _check_count(request.top, limit, field="top")
 

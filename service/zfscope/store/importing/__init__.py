@@ -1,7 +1,7 @@
 """Importing networks defined elsewhere into the store, without changing their architecture."""
 
-from zfscope.store.importing.imported import ImportedModel
-from zfscope.store.importing.onnx import read_onnx
+from zfscope.store.importing.imported import ImportedModel, OpaqueNetwork
+from zfscope.store.importing.onnx import read_onnx, read_opaque
 from zfscope.store.importing.publish import publish
 
-__all__ = ["ImportedModel", "publish", "read_onnx"]
+__all__ = ["ImportedModel", "OpaqueNetwork", "publish", "read_onnx", "read_opaque"]

@@ -9,14 +9,27 @@ from torch import Tensor
 from zfscope.images.preprocess import Preprocessing
 from zfscope.networks.network import Network
 from zfscope.networks.spec import NetworkSpec, shapes, tensor_shapes
+from zfscope.store.manifest import OpaqueGraph
 from zfscope.store.weights import check_arrays
+
+
+@dataclass(frozen=True, eq=False)
+class OpaqueNetwork:
+    """An imported graph that runs as a whole.
+
+    spec: its tensors as layers. graph: the ONNX file, with a free batch dimension. info: how it runs.
+    """
+
+    spec: NetworkSpec
+    graph: bytes
+    info: OpaqueGraph
 
 
 @dataclass(frozen=True, eq=False)
 class ImportedModel:
     """An imported network. notes: sentences for the model card, on how it differs from the paper."""
 
-    network: Network
+    network: Network | OpaqueNetwork
     preprocessing: Preprocessing
     summary: str
     notes: tuple[str, ...] = ()

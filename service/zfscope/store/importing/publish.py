@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from zfscope.errors import InputError
-from zfscope.store.importing.imported import ImportedModel
+from zfscope.store.importing.imported import ImportedModel, OpaqueNetwork
 from zfscope.store.manifest import Label, Manifest, Provenance
 from zfscope.store.weights import Precision
 from zfscope.store.write import check_available, write_model
@@ -32,6 +32,7 @@ def publish(
     exists.
     """
     check_available(store, name, version)
+    network = imported.network
     manifest = Manifest(
         name=name,
         version=version,
@@ -40,11 +41,13 @@ def publish(
         preprocessing=imported.preprocessing,
         preprocessing_assumed=preprocessing_assumed,
         labels=_labels(imported.classes, names),
+        graph=network.info if isinstance(network, OpaqueNetwork) else None,
         provenance=provenance,
     )
     card = model_card(manifest, imported.notes, precision).encode()
     files = {"README.md": card}
-    return write_model(store, manifest, imported.network, extra_files=files, precision=precision)
+    content = network.graph if isinstance(network, OpaqueNetwork) else network
+    return write_model(store, manifest, content, extra_files=files, precision=precision)
 
 
 def _labels(classes: int, names: Mapping[str, str] | None) -> tuple[Label, ...]:
@@ -73,10 +76,21 @@ def model_card(manifest: Manifest, notes: tuple[str, ...], precision: Precision)
             "## What it is\n",
             f"Classes: {_classes(manifest.labels)}.\n",
             f"Input: short side {steps.short_side} ({steps.interpolation}), crop {steps.crop}, "
-            f"{steps.channels} minus {mean}, divided by {std}. Weights are stored as {precision}.\n",
+            f"{steps.channels} minus {mean}, divided by {std}. {_stored(manifest, precision)}\n",
             *(f"{note}\n" for note in notes),
             "Its accuracy has not been measured here.\n",
         ]
+    )
+
+
+def _stored(manifest: Manifest, precision: Precision) -> str:
+    """Return how the weights are stored, and what follows from it."""
+    if manifest.graph is None:
+        return f"Weights are stored as {precision}."
+    reason = f": {manifest.graph.obstacle}" if manifest.graph.obstacle else ""
+    return (
+        f"The network is an opaque graph, which ONNX Runtime runs as a whole{reason}. It has no projections "
+        "or other analyses that walk through layers."
     )
 
 

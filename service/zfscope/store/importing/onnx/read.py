@@ -6,8 +6,11 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 import safetensors.numpy
 
@@ -15,31 +18,41 @@ from zfscope.errors import InputError
 from zfscope.networks.network import Network, network_with_weights
 from zfscope.networks.spec import NetworkSpec
 from zfscope.processors import usable_cpus
+from zfscope.store.importing.imported import OpaqueNetwork
 from zfscope.store.importing.onnx.options import (
     CPU_S,
+    GRAPH,
     NETWORK,
     TOO_MUCH_MEMORY,
     WEIGHTS,
     ReadOptions,
 )
+from zfscope.store.manifest import OpaqueGraph
+
+NetworkT = TypeVar("NetworkT", bound=Network | OpaqueNetwork)
+
+_OPAQUE_HINT = (
+    "; or import it as a whole with --opaque: projections are not available then, other analyses are"
+)
 
 
 @dataclass(frozen=True, eq=False)
-class OnnxReading:
+class OnnxReading(Generic[NetworkT]):
     """A network read from an ONNX file.
 
-    tensors: number of tensors compared with the original graph, for one random image. difference: the
-    largest, as a fraction of the largest value of its tensor.
+    tensors: number of tensors compared with the original graph, for one random image; of an opaque network,
+    number of its tensors compared between batches of several images and of one. difference: the largest, as
+    a fraction of the largest value of its tensor.
     """
 
-    network: Network
+    network: NetworkT
     tensors: int
     difference: float
 
 
 def read_onnx(
     path: Path, *, name: str, size: int | None = None, output: str = "", cpu_s: int = CPU_S
-) -> OnnxReading:
+) -> OnnxReading[Network]:
     """Read an ONNX file as a network. Blocks for seconds, up to minutes for large files.
 
     name: of the network. size: rows and columns of its images, if the graph leaves them open. output: the
@@ -47,17 +60,43 @@ def read_onnx(
     limit of elapsed time is twice as long. Raises InputError, naming the node and what to do, for a file that
     cannot be read as a network.
     """
-    with tempfile.TemporaryDirectory(prefix="zfscope-") as folder:
-        report = _run_child(path, Path(folder), ReadOptions(name, size, output, cpu_s))
-        if "error" in report:
-            raise InputError(f"'{path}' cannot be imported: {report['error']}", field="file")
-        spec = NetworkSpec.model_validate_json((Path(folder) / NETWORK).read_bytes())
-        arrays = safetensors.numpy.load((Path(folder) / WEIGHTS).read_bytes())
+    with _read_in_child(path, ReadOptions(name, size, output, cpu_s=cpu_s)) as (folder, report):
+        spec = NetworkSpec.model_validate_json((folder / NETWORK).read_bytes())
+        arrays = safetensors.numpy.load((folder / WEIGHTS).read_bytes())
     network = network_with_weights(spec, arrays)
     return OnnxReading(network, int(report["tensors"]), float(report["difference"]))
 
 
-def _run_child(path: Path, folder: Path, options: ReadOptions) -> dict[str, str]:
+def read_opaque(
+    path: Path, *, name: str, size: int | None = None, output: str = "", cpu_s: int = CPU_S
+) -> OnnxReading[OpaqueNetwork]:
+    """Read an ONNX file as an opaque network: a graph that ONNX Runtime runs as a whole. Blocks.
+
+    Its tensors of maps, tokens or units are the layers. The batch dimension is made free and checked against
+    batches of one image. Arguments are those of `read_onnx`. Raises InputError for control flow, operators
+    other than ONNX's own, external data, and outputs that are not class scores or maps.
+    """
+    options = ReadOptions(name, size, output, opaque=True, cpu_s=cpu_s)
+    with _read_in_child(path, options) as (folder, report):
+        spec = NetworkSpec.model_validate_json((folder / NETWORK).read_bytes())
+        network = OpaqueNetwork(
+            spec, (folder / GRAPH).read_bytes(), OpaqueGraph.model_validate(report["graph"])
+        )
+    return OnnxReading(network, int(report["tensors"]), float(report["difference"]))
+
+
+@contextmanager
+def _read_in_child(path: Path, options: ReadOptions) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+    """Yield the folder with what the child wrote, and its report. Raises InputError."""
+    with tempfile.TemporaryDirectory(prefix="zfscope-") as folder:
+        report = _run_child(path, Path(folder), options)
+        if "error" in report:
+            hint = _OPAQUE_HINT if report.get("unreadable") else ""
+            raise InputError(f"'{path}' cannot be imported: {report['error']}{hint}", field="file")
+        yield Path(folder), report
+
+
+def _run_child(path: Path, folder: Path, options: ReadOptions) -> Mapping[str, Any]:
     if not path.is_file():
         reason = "it is a folder; give the ONNX file in it" if path.is_dir() else "no such file"
         raise InputError(f"'{path}' cannot be read: {reason}", field="file")
@@ -78,7 +117,7 @@ def _run_child(path: Path, folder: Path, options: ReadOptions) -> dict[str, str]
     return _report(done.stdout) or {"error": _failure(done)}
 
 
-def _report(output: str) -> dict[str, str]:
+def _report(output: str) -> Mapping[str, Any]:
     """Return the report in the child's last line of output; empty without one."""
     try:
         report = json.loads((output.splitlines() or [""])[-1])

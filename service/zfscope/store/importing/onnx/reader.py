@@ -41,6 +41,10 @@ _PROBABILITIES = ("Softmax", "LogSoftmax")
 _AFTER_PROBABILITIES = ("Identity", "Cast", "Flatten", "Reshape", "Squeeze")
 
 
+class UnreadableNode(ValueError):
+    """A node that no layer stands for; the graph can still be imported as a whole."""
+
+
 @dataclass(frozen=True)
 class GraphReading:
     """A graph as a network, with its weights by name.
@@ -61,12 +65,20 @@ def read_graph(
     original: the graph before, for names. image: its input. output: the output to read; empty: the only one.
     """
     graph = simplified.graph
-    scores = _scores(graph, _output(graph, output))
+    scores = scores_tensor(graph, output)
     reading = _Reading(graph, NodeOrigins(original.graph, graph), image)
     nodes = in_original_order(_needed(graph, scores, reading.norms), original.graph)
     for node in nodes:
         reading.read(node)
     return reading.finish(name, scores)
+
+
+def scores_tensor(graph: GraphProto, output: str) -> str:
+    """Return the tensor of the class scores, before a softmax, that an output is computed from.
+
+    output: its name; empty for the only one. Raises ValueError without such an output.
+    """
+    return _scores(graph, _output(graph, output))
 
 
 def _output(graph: GraphProto, output: str) -> str:
@@ -128,7 +140,7 @@ class _Reading:
         try:
             outputs = self._outputs(node)
         except ValueError as error:
-            raise ValueError(f"{describe(node)}: {error}") from error
+            raise UnreadableNode(f"{describe(node)}: {error}") from error
         self._values.update(zip(node.output, outputs, strict=False))
 
     def _outputs(self, node: NodeProto) -> Sequence[Value]:
@@ -158,7 +170,7 @@ class _Reading:
         layers = [_renamed(layer, names) for layer in builder.layers]
         channels, size, _ = builder.shapes[INPUT]
         spec = NetworkSpec(name=name, input_channels=channels, input_size=size, layers=tuple(layers))
-        kept = _with_default_inputs(spec.needed_for([names[last.layer]]))
+        kept = with_default_inputs(spec.needed_for([names[last.layer]]))
         spec = spec.model_copy(update={"layers": kept})
         weights = {
             f"{names[layer]}.{part}": np.require(array, requirements="W")  # the file's own are read-only
@@ -187,7 +199,7 @@ def _renamed(layer: Layer, names: Mapping[str, str]) -> Layer:
     return layer.model_copy(update={"name": names[layer.name], "inputs": inputs})
 
 
-def _with_default_inputs(layers: Sequence[Layer]) -> tuple[Layer, ...]:
+def with_default_inputs(layers: Sequence[Layer]) -> tuple[Layer, ...]:
     """Leave out inputs that are the layer before."""
     before = [INPUT, *(layer.name for layer in layers)]
     return tuple(
