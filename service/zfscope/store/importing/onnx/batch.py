@@ -1,6 +1,7 @@
 """Making the fixed batch dimension of a graph free."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -13,13 +14,13 @@ BATCH = "N"
 
 
 def free_batch(
-    original: ModelProto, image: str, batch: int | None, outputs: Mapping[str, NDArray[Any]]
+    original: ModelProto, image: str, outputs: Mapping[str, NDArray[Any]], *, constants: bool
 ) -> ModelProto:
     """Return a copy of a graph whose batch dimension is free; whether it works is for the caller to check.
 
-    image: its input. batch: the size that exporters wrote into constants; None if the batch was free.
-    outputs: the tensors that depend on the image, for one image. Constant shapes of Reshape take their batch
-    from the input, and constants that are joined to images, such as class tokens, are repeated.
+    image: its input. outputs: the tensors that depend on the image, for one image. constants: also free the
+    batch of one that exporters write into constants: shapes of Reshape take it from the input, and constants
+    that are joined to images, such as class tokens, are repeated.
     """
     model = ModelProto()
     model.CopyFrom(original)
@@ -27,19 +28,25 @@ def free_batch(
     value = next(value for value in graph.input if value.name == image)
     value.type.tensor_type.shape.dim[0].Clear()
     value.type.tensor_type.shape.dim[0].dim_param = BATCH
-    if batch is not None:
-        _free_constants(graph, batch, {image, *outputs}, outputs)
+    if constants:
+        shape = tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
+        _free_constants(graph, {image, *outputs}, outputs, (1, *shape[1:]))
     return model
 
 
 def _free_constants(
-    graph: GraphProto, batch: int, dependent: set[str], outputs: Mapping[str, NDArray[Any]]
+    graph: GraphProto,
+    dependent: set[str],
+    outputs: Mapping[str, NDArray[Any]],
+    image_shape: tuple[int, ...],
 ) -> None:
     constants = _constants(graph)
     nodes = list[NodeProto]()
     for number, node in enumerate(graph.node):
-        if node.op_type == "Reshape" and node.input[0] in dependent and node.input[1] in constants:
-            _free_shape(graph, node, constants[node.input[1]], batch, f"zfscope_shape_{number}")
+        if node.op_type == "Reshape" and node.output[0] in outputs and node.input[1] in constants:
+            source = outputs[node.input[0]].shape if node.input[0] in outputs else image_shape
+            shapes = source, outputs[node.output[0]].shape
+            _free_shape(graph, node, constants[node.input[1]], shapes, f"zfscope_shape_{number}")
         if node.op_type == "Concat" and dependent & set(node.input) and attributes(node)["axis"] != 0:
             rank = outputs[node.output[0]].ndim if node.output[0] in outputs else 0
             nodes += _repeated(graph, node, dependent, rank, f"zfscope_repeat_{number}")
@@ -68,19 +75,45 @@ def _constants(graph: GraphProto) -> Mapping[str, NDArray[Any]]:
     }
 
 
-def _free_shape(graph: GraphProto, node: NodeProto, shape: NDArray[Any], batch: int, name: str) -> None:
-    """Let the first axis of a Reshape follow the batch: -1 is whatever is left over, 0 that of the input."""
-    if not shape.size or shape[0] != batch:
+def _free_shape(
+    graph: GraphProto,
+    node: NodeProto,
+    constant: NDArray[Any],
+    shapes: tuple[tuple[int, ...], tuple[int, ...]],
+    name: str,
+) -> None:
+    """Let an axis of a Reshape be -1, whatever is left over, so that it follows the batch.
+
+    constant: the shape that the node asks for. shapes: of input and output for a batch of one.
+    """
+    source, target = shapes
+    first = source.index(1) if 1 in source else None
+    # An axis of -1 follows the batch already, unless the batch has another.
+    if -1 in constant and (1 not in target or (first is not None and constant[first : first + 1] == [-1])):
         return
-    if -1 in shape:
-        if any(attribute.name == "allowzero" and attribute.i for attribute in node.attribute):
-            return  # 0 means no elements here
-        first = 0
-    else:
-        first = -1
-    freed = np.array([first, *shape[1:]], np.int64)
-    graph.initializer.append(numpy_helper.from_array(freed, name))
-    node.input[1] = name
+    axis = _batch_axis(source, target)
+    if axis is not None:
+        freed = np.array(target, np.int64)
+        freed[axis] = -1
+        graph.initializer.append(numpy_helper.from_array(freed, name))
+        node.input[1] = name
+
+
+def _batch_axis(source: Sequence[int], target: Sequence[int]) -> int | None:
+    """Return the axis of a Reshape's output that the batch belongs to, given shapes for a batch of one.
+
+    An axis of size 1, at the index of the input's if there are several. Without one, the batch was merged
+    with another axis: in a matrix, rows are those of all images; otherwise, as the heads of an attention, the
+    axis that starts where the batch of the input does.
+    """
+    singles = [index for index, size in enumerate(target) if size == 1]
+    before = [index for index, size in enumerate(source) if size == 1]
+    if singles:
+        return next((index for index in singles if index in before), singles[0])
+    if len(target) < 3 or not before:
+        return 0 if len(target) else None
+    start = prod(source[: before[0]])
+    return next((index for index in range(len(target)) if prod(target[:index]) == start), None)
 
 
 def _repeated(

@@ -1,18 +1,23 @@
 """Reading a graph as an opaque network: its tensors as layers, and its batch dimension made free."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from math import isqrt, prod
+from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
 
-from zfscope.networks.layer import Shape
 from zfscope.networks.layers import GraphTensor
 from zfscope.networks.spec import INPUT, NetworkSpec
 from zfscope.store.importing.onnx.batch import free_batch
+from zfscope.store.importing.onnx.forms import (
+    channels_last_tensors,
+    form_of_scores,
+    form_of_tensor,
+    grids_of,
+)
 from zfscope.store.importing.onnx.names import NodeOrigins, choose_names
 from zfscope.store.importing.onnx.normalise import CHANNELS, fix_input, normalise, run, to_float32
 from zfscope.store.importing.onnx.options import ReadOptions
@@ -30,12 +35,6 @@ TOLERANCE = 1e-4
 # Images of the batch that is compared with single images.
 _IMAGES = 3
 
-# Operators whose outputs are their inputs' values in another form.
-_REARRANGING = frozenset(
-    ("Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Cast", "Dropout", "Expand")
-)
-# Maximum number of tokens before those of the patches: the class token, and registers.
-_MAX_SKIPPED = 8
 _WEIGHT_TYPES = (
     TensorProto.FLOAT,
     TensorProto.FLOAT16,
@@ -67,7 +66,7 @@ def read_opaque(original: ModelProto, options: ReadOptions) -> OpaqueReading:
 
     Raises ValueError for control flow and for an output that cannot be class scores or maps.
     """
-    batch = _batch(original)
+    is_fixed = _has_fixed_batch(original)
     image = fix_input(original, options.size)
     to_float32(original)
     obstacle = _obstacle(normalise(original), original, image, options)
@@ -77,7 +76,7 @@ def read_opaque(original: ModelProto, options: ReadOptions) -> OpaqueReading:
     outputs = run(original, pixels, candidates)
     spec = _spec(original.graph, image, outputs, scores, options.name)
     layers = [layer for layer in spec.layers if isinstance(layer, GraphTensor)]
-    freed, difference = _freed(original, image, layers, batch, outputs)
+    freed, difference = _freed(original, image, layers, outputs, is_fixed=is_fixed)
     info = OpaqueGraph(
         input=image.name,
         channels_last=_is_channels_last(image),
@@ -91,12 +90,12 @@ def read_opaque(original: ModelProto, options: ReadOptions) -> OpaqueReading:
     return OpaqueReading(spec, graph, info, len(layers) if freed else 0, difference)
 
 
-def _batch(model: ModelProto) -> int | None:
-    """Return the fixed batch size of the graph's input; None if it is free. The input is not checked yet."""
+def _has_fixed_batch(model: ModelProto) -> bool:
+    """Return whether the batch dimension of the graph's input is fixed. The input is not checked yet."""
     constants = {tensor.name for tensor in model.graph.initializer}
     images = next((value for value in model.graph.input if value.name not in constants), None)
     dims = images.type.tensor_type.shape.dim if images else []
-    return dims[0].dim_value or None if dims else None
+    return bool(dims and dims[0].dim_value)
 
 
 def _obstacle(
@@ -128,10 +127,15 @@ def _candidates(graph: GraphProto, image: str, scores: str) -> list[str]:
 def _spec(graph: GraphProto, image: ValueInfoProto, outputs: Arrays, scores: str, name: str) -> NetworkSpec:
     """Return the network of the tensors that are maps, tokens or units. outputs: for one image."""
     producers = {output: node for node in graph.node for output in node.output}
-    grids = _grids([(producers[tensor], array) for tensor, array in outputs.items()])
+    grids = grids_of([(producers[tensor], array) for tensor, array in outputs.items()])
+    last = channels_last_tensors(graph, outputs, image.name, is_image_last=_is_channels_last(image))
     kept = {}
     for tensor, array in outputs.items():
-        form = _form_of_scores(array, grids) if tensor == scores else _form(producers[tensor], array, grids)
+        form = (
+            form_of_scores(array, grids)
+            if tensor == scores
+            else form_of_tensor(producers[tensor], array, grids, channels_last=tensor in last)
+        )
         if form is not None:
             kept[tensor] = form
     if scores not in kept:
@@ -174,96 +178,25 @@ def _sources(
     return [name for name in found if name != image] or [image]
 
 
-def _grids(outputs: Sequence[tuple[NodeProto, NDArray[Any]]]) -> frozenset[tuple[int, int]]:
-    """Return the rows and columns of the graph's maps: of convolutions and pooling, and halves of them."""
-    sizes = {
-        (array.shape[2], array.shape[3])
-        for node, array in outputs
-        if array.ndim == 4 and any(part in node.op_type for part in ("Conv", "Pool", "Resize"))
-    }
-    halves = {
-        (rows // part, columns // part)
-        for rows, columns in sizes
-        for part in (2, 4, 8, 16)
-        if rows % part == columns % part == 0
-    }
-    return frozenset(size for size in sizes | halves if prod(size) > 1)
-
-
-def _form(
-    node: NodeProto, array: NDArray[Any], grids: Collection[tuple[int, int]]
-) -> Mapping[str, Any] | None:
-    """Return the fields `shape`, `layout` and `skipped` of a tensor's layer; None if it is not one."""
-    is_layer = array.dtype == np.float32 and array.ndim > 1 and array.shape[0] == 1
-    return _form_of(array.shape[1:], grids) if is_layer and node.op_type not in _REARRANGING else None
-
-
-def _form_of_scores(array: NDArray[Any], grids: Collection[tuple[int, int]]) -> Mapping[str, Any] | None:
-    if array.dtype != np.float32 or array.ndim < 2 or array.shape[0] != 1:
-        return None
-    shape = array.shape[1:]
-    if prod(shape) == shape[0]:
-        return {"shape": shape[:1], "layout": "units"}
-    if len(shape) == 3 and shape[1] == shape[2]:
-        return {"shape": shape, "layout": "maps"}
-    return _form_of(shape, grids)
-
-
-def _form_of(shape: Shape, grids: Collection[tuple[int, int]]) -> Mapping[str, Any] | None:
-    if 0 in shape:
-        return None
-    if len(shape) == 1:
-        return {"shape": shape, "layout": "units"}
-    if len(shape) == 2:
-        return _form_of_tokens(*shape, grids)
-    if len(shape) != 3:
-        return None
-    if shape[1:] in grids or shape[1:] == (1, 1):
-        return {"shape": shape, "layout": "maps"}
-    if shape[:2] in grids or shape[:2] == (1, 1):
-        return {"shape": (shape[2], *shape[:2]), "layout": "channels_last"}
-    return None
-
-
-def _form_of_tokens(tokens: int, width: int, grids: Collection[tuple[int, int]]) -> Mapping[str, Any] | None:
-    """Return a layer of tokens: a map per feature, with the patches of a known grid, or of a square."""
-    if tokens == 1:
-        return {"shape": (width,), "layout": "units"}
-    fitting = [
-        grid for grid in grids if 0 <= tokens - prod(grid) <= _MAX_SKIPPED and prod(grid) > _MAX_SKIPPED
-    ]
-    fitting = fitting or [(side, side) for side in _square_sides(tokens)]
-    if not fitting:
-        return None
-    rows, columns = max(fitting, key=prod)
-    return {"shape": (width, rows, columns), "layout": "tokens", "skipped": tokens - rows * columns}
-
-
-def _square_sides(tokens: int) -> Iterator[int]:
-    """Yield the side of a square of patches, if there are just as many tokens, or one more."""
-    for patches in (tokens, tokens - 1):
-        if patches > 1 and isqrt(patches) ** 2 == patches:
-            yield isqrt(patches)
-
-
 def _freed(
     original: ModelProto,
     image: ValueInfoProto,
     layers: Sequence[GraphTensor],
-    batch: int | None,
     outputs: Arrays,
+    *,
+    is_fixed: bool,
 ) -> tuple[ModelProto | None, float]:
     """Return the graph for any number of images, and its largest difference from single ones.
 
     None if there is no such graph whose results for an image do not depend on the others of the batch.
-    outputs: all tensors for one image.
+    outputs: all tensors for one image. is_fixed: whether the batch dimension of its input was fixed.
     """
     names = [layer.tensor for layer in layers]
     images = _images(image, _IMAGES)
     alone = [run(original, images[number : number + 1], names) for number in range(_IMAGES)]
     # A batch that is free in the input may still be written into constants.
-    for fixed in (batch,) if batch else (None, 1):
-        freed = free_batch(original, image.name, fixed, outputs)
+    for constants in (True,) if is_fixed else (False, True):
+        freed = free_batch(original, image.name, outputs, constants=constants)
         try:
             together = run(freed, images, names)
         except ValueError:

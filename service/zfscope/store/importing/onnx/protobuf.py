@@ -22,6 +22,9 @@ _EXPORT = (
     'torch.onnx.export(model, (image,), "model.onnx", dynamo=False)'
 )
 
+# Advice for the quantised operators of ONNX Runtime's own.
+_QDQ = "quantise the model in the format QDQ (quantize_static(..., quant_format=QuantFormat.QDQ))"
+
 _CONTROL_FLOW = ("If", "Loop", "Scan", "SequenceMap")
 
 
@@ -87,9 +90,10 @@ def check_control_flow(graph: GraphProto) -> None:
 
 def _check_domain(node: NodeProto) -> None:
     if node.domain not in _DOMAINS:
+        advice = _QDQ if node.op_type.startswith("QLinear") else "export the model without it"
         raise ValueError(
             f"{describe(node)} is an operator of the domain '{node.domain}'; only ONNX's own can be "
-            "imported: export the model without it"
+            f"imported: {advice}"
         )
 
 
