@@ -1,6 +1,7 @@
 """Receptive fields: equal to those of the paper, and to the pixels that units depend on."""
 
 from collections.abc import Mapping
+from itertools import product
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 from tests.support.imported_networks import squeeze_and_excitation
 from zfscope.engine import receptive_fields, trace
 from zfscope.networks import Network, NetworkSpec, alexnet, zfnet
-from zfscope.networks.layers import AvgPool, Concat, Conv, LocalResponseNorm, MaxPool
+from zfscope.networks.layers import AvgPool, Concat, Conv, GraphTensor, LocalResponseNorm, MaxPool
 
 ZFNET = {
     "conv1": (7, 2),
@@ -174,3 +175,24 @@ def test_a_join_of_branches_with_different_jumps_is_rejected() -> None:
         ValueError, match=r"layer 'sum' joins branches with jumps \[1, 2\]; they must be equal"
     ):
         receptive_fields(spec)
+
+
+@pytest.mark.parametrize(("rows", "first", "last"), [(4, 4, 28), (1, 16, 16), (5, 4, 28), (32, 0, 31)])
+def test_units_of_an_opaque_network_see_the_whole_image_and_are_evenly_spaced(
+    rows: int, first: int, last: int
+) -> None:
+    shapes = {"maps": (2, rows, rows), "scores": (3,)}
+    layers = tuple(
+        GraphTensor(
+            name=name, tensor=name, operator="Add", shape=shape, layout="maps" if shape[1:] else "units"
+        )
+        for name, shape in shapes.items()
+    )
+    fields = receptive_fields(NetworkSpec(name="opaque", input_size=32, layers=layers))
+    for y, x in product(range(rows), repeat=2):
+        left, top, right, bottom = fields["maps"].box(y, x)
+        assert max(left, top) <= 0
+        assert min(right, bottom) >= 32
+    span = fields["maps"].rows
+    assert (span.centre, span.centre + (rows - 1) * span.jump) == (first, last)
+    assert fields["scores"].box(0, 0) == (0, 0, 32, 32)
