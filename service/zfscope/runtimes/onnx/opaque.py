@@ -2,13 +2,11 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
-from onnx import GraphProto, NodeProto
 
 from zfscope.choices import PrecisionName
 from zfscope.networks.layers import GraphTensor
@@ -18,6 +16,7 @@ from zfscope.runtimes.cells import compute_cell_maxima
 from zfscope.runtimes.onnx.runtime import pad_batch
 from zfscope.runtimes.onnx.session import onnxruntime_for, open_session
 from zfscope.runtimes.protocol import MapMaxima, check_call, check_images, compute_maxima, runtime_title
+from zfscope.store.graph import with_outputs
 from zfscope.store.manifest import OpaqueGraph
 from zfscope.store.store import Model
 
@@ -137,47 +136,6 @@ class OpaqueRuntime:
                     del self._sessions[next(key for key in self._sessions if key != (self._spec.scores,))]
             self._sessions.move_to_end(names)
             return self._sessions[names]
-
-
-def with_outputs(graph: bytes, tensors: Sequence[str]) -> bytes:
-    """Return a graph whose outputs are the given tensors, without what they do not need."""
-    model = onnx.load_from_string(graph)
-    _prune(model.graph, tensors)
-    known = {value.name: value for value in model.graph.output}
-    del model.graph.output[:]
-    # A tensor without a type: ONNX Runtime infers it.
-    model.graph.output.extend(known.get(name, onnx.ValueInfoProto(name=name)) for name in tensors)
-    data: bytes = model.SerializeToString()
-    return data
-
-
-def _prune(graph: GraphProto, tensors: Sequence[str]) -> None:
-    """Remove the nodes and constants that tensors do not need; ONNX Runtime warns of unused constants."""
-    needed, kept = set(tensors), list[NodeProto]()
-    for node in reversed(graph.node):
-        if not needed.isdisjoint(node.output):
-            needed.update(_read_tensors(node))
-            kept.insert(0, _copied(node))
-    unused = [index for index, tensor in enumerate(graph.initializer) if tensor.name not in needed]
-    del graph.node[:]
-    graph.node.extend(kept)
-    for index in reversed(unused):
-        del graph.initializer[index]
-
-
-def _read_tensors(node: NodeProto) -> Iterator[str]:
-    """Yield the inputs of a node, and what the graphs inside it read."""
-    yield from node.input
-    for attribute in node.attribute:
-        for inner in (attribute.g, *attribute.graphs):
-            for each in inner.node:
-                yield from _read_tensors(each)
-
-
-def _copied(node: NodeProto) -> NodeProto:
-    copy = NodeProto()
-    copy.CopyFrom(node)
-    return copy
 
 
 def as_layer(values: NDArray[np.float32], layer: GraphTensor) -> NDArray[np.float32]:

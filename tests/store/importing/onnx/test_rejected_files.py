@@ -55,6 +55,12 @@ def test_a_file_that_is_cut_off_anywhere_is_rejected(tmp_path: Path) -> None:
             read_in_process(read_model(path))
 
 
+def test_a_name_that_is_not_text_is_rejected(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(small_model().SerializeToString().replace(b"stem", b"st\x80m"))
+    assert "not valid UTF-8" in rejection(path)
+
+
 @settings(max_examples=100)
 @given(content=st.binary(max_size=300))
 def test_random_bytes_are_rejected(content: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -11,6 +11,7 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
 
 from zfscope.networks.layers import GraphTensor
 from zfscope.networks.spec import INPUT, NetworkSpec
+from zfscope.store.graph import prune
 from zfscope.store.importing.onnx.batch import free_batch
 from zfscope.store.importing.onnx.forms import (
     channels_last_tensors,
@@ -86,8 +87,9 @@ def read_opaque(original: ModelProto, options: ReadOptions) -> OpaqueReading:
         ),
         obstacle=obstacle,
     )
-    graph = (freed or original).SerializeToString()
-    return OpaqueReading(spec, graph, info, len(layers) if freed else 0, difference)
+    graph = freed or original
+    prune(graph.graph, [value.name for value in graph.graph.output])
+    return OpaqueReading(spec, graph.SerializeToString(), info, len(layers) if freed else 0, difference)
 
 
 def _has_fixed_batch(model: ModelProto) -> bool:

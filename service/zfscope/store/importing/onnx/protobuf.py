@@ -42,6 +42,7 @@ def read_model(path: Path) -> ModelProto:
         raise ValueError("not an ONNX file: it has no graph; export or copy it again")
     for graph in graphs(model.graph):
         for node in graph.node:
+            _check_names(node)
             _check_domain(node)
         for tensor in tensors(graph):
             _check_tensor(tensor)
@@ -86,6 +87,13 @@ def check_control_flow(graph: GraphProto) -> None:
                 f"{describe(node)} is control flow; only graphs that always run the same operators can be "
                 "imported: export the model in evaluation mode, without scripting"
             )
+
+
+def _check_names(node: NodeProto) -> None:
+    """Raise ValueError for names that are not text, which protobuf returns as bytes."""
+    names: Sequence[object] = (node.name, node.op_type, node.domain, *node.input, *node.output)
+    if not all(isinstance(name, str) for name in names):
+        raise ValueError("a name in the graph is not valid UTF-8; the file is damaged")
 
 
 def _check_domain(node: NodeProto) -> None:
