@@ -28,7 +28,7 @@ from zfscope.images.tiles import TILE_PX, Panel, projection_panel
 from zfscope.networks import Network
 from zfscope.networks.landmarks import default_layers
 from zfscope.networks.receptive import receptive_fields
-from zfscope.networks.spec import INPUT, NetworkSpec
+from zfscope.networks.spec import INPUT, NetworkSpec, shapes
 from zfscope.store import Model
 from zfscope_analyzers.params import Params, check_top, with_layer
 from zfscope_analyzers.rules import gradients_caption, photo_notices
@@ -147,7 +147,7 @@ class Project:
 
     def cost(self, model: Model, params: ProjectParams) -> int:
         """Return one pass for the trace plus one per projection; twice that with a control."""
-        maps = model.network.shapes[params.resolve(model.spec).layer][0]
+        maps = shapes(model.spec)[params.resolve(model.spec).layer][0]
         passes = 1 + (len(params.units) or min(params.top, maps))
         return 2 * passes if params.control else passes
 

@@ -9,8 +9,7 @@ import pytest
 from tests.support.opaque_models import NAMES, add_opaque_model, opaque_network
 from zfscope.errors import DamagedModel, InputError
 from zfscope.networks.layers import ReLU
-from zfscope.store import Manifest, Model, ModelStore
-from zfscope.store.store import require_layers
+from zfscope.store import Manifest, Model, ModelStore, require_layers
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from zfscope.engine.trace import Trace
 from zfscope.images.geometry import Box
 from zfscope.images.preprocess import Prepared
 from zfscope.networks.receptive import receptive_fields
+from zfscope.networks.spec import shapes
 from zfscope.store import Model
 from zfscope_analyzers.activations.params import ActivationsParams
 from zfscope_analyzers.activations.region import region_of
@@ -79,10 +80,10 @@ def measure(context: Context, params: ActivationsParams) -> Measurement:
     """
     model, prepared = context.model, context.images[0]
     geometry = prepared.geometries[0]
-    _check_maps(params, model.network.shapes[params.layer][0])
+    _check_maps(params, shapes(model.spec)[params.layer][0])
     region = region_of(model, geometry, params)
     context.check_cancelled()
-    traced = context.trace(until=params.layer)
+    traced = context.trace_layers([params.layer])
     context.check_cancelled()
     part = WHOLE_MAP if region is None else region.slices
     ranked = ranked_maps(traced, params.layer, 0, rank=params.rank, region=part)

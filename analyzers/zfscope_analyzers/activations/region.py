@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from zfscope.errors import InputError
 from zfscope.images.geometry import Box, Geometry
 from zfscope.networks.receptive import Span, receptive_fields
+from zfscope.networks.spec import shapes
 from zfscope.store import Model
 from zfscope_analyzers.activations.params import ActivationsParams
 
@@ -20,7 +21,7 @@ def region_of(model: Model, geometry: Geometry, params: ActivationsParams) -> Bo
     if params.area is None:
         return None
     field = "box" if params.box else "y"
-    shape = model.network.shapes[params.layer]
+    shape = shapes(model.spec)[params.layer]
     if len(shape) == 1:
         raise InputError(
             f"{field} is set, but layer '{params.layer}' is fully connected: each of its units sees the "

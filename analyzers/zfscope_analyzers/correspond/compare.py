@@ -155,18 +155,28 @@ def _features(
     context: Context, params: CorrespondParams, pixels: Sequence[NDArray[np.float32]], step: int, steps: int
 ) -> dict[str, NDArray[np.float32]]:
     """Run crops through the network in batches, and return their features by layer: (photos, units)."""
-    network = context.model.network
-    names = [layer.name for layer in network.spec.layers]
-    last = max(params.layers, key=names.index)
     batches: dict[str, list[NDArray[np.float32]]] = {layer: [] for layer in params.layers}
     for start in range(0, len(pixels), _BATCH):
         context.check_cancelled()
         batch = np.stack(pixels[start : start + _BATCH])
-        outputs = trace(network, images_of(context.model, batch), until=last).outputs
+        outputs = _outputs(context, params, batch)
         for layer, features in batches.items():
-            features.append(array(outputs[layer]).reshape(len(batch), -1))
+            features.append(outputs[layer].reshape(len(batch), -1))
         context.progress((step + (start + len(batch)) / len(pixels)) / steps, None)
     return {layer: np.concatenate(features) for layer, features in batches.items()}
+
+
+def _outputs(
+    context: Context, params: CorrespondParams, pixels: NDArray[np.float32]
+) -> Mapping[str, NDArray[np.float32]]:
+    """Return the outputs of the layers, by torch in the precision of traces; an opaque network's runtime."""
+    model = context.model
+    if model.is_opaque:
+        return context.runtime.outputs(pixels, params.layers)
+    names = [layer.name for layer in model.spec.layers]
+    last = max(params.layers, key=names.index)
+    traced = trace(model.network, images_of(model, pixels), until=last)
+    return {layer: array(traced.outputs[layer]) for layer in params.layers}
 
 
 def occlude_box(

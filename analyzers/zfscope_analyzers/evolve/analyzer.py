@@ -58,7 +58,7 @@ class Evolve:
         timeline = load_timeline(context, params)
         evolution = measure_evolution(context, timeline, settling=params.settling)
         context.check_cancelled()
-        planes = view_shape(context.model.network, timeline.layer)
+        planes = view_shape(context.model.spec, timeline.layer)
         shape = (len(timeline.maps), len(timeline.snapshots))
         return Analysis(
             tensors=view_tensors(evolution.inspections, shape, planes) if context.tensors else {},

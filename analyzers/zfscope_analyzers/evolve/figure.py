@@ -147,4 +147,5 @@ def _scale_note(evolution: MapEvolution) -> str:
 def _scales(evolution: MapEvolution, index: int) -> str:
     snapshots = range(len(evolution.timeline.snapshots))
     views = [evolution.inspections[MapEpoch(index, snapshot)].view for snapshot in snapshots]
-    return ", ".join("none" if each is None else f"{symmetric_scale(each.projection):.4g}" for each in views)
+    projections = [None if each is None else each.projection for each in views]
+    return ", ".join("none" if each is None else f"{symmetric_scale(each):.4g}" for each in projections)

@@ -34,8 +34,8 @@ class Explain:
     Tensors, float32 (H, W) of the network's input: `attribution` of the first method that gave one;
     METHOD-attribution and, with another model, other-METHOD-attribution and METHOD-difference: the
     attributions on the scale of the sheet, -1 to 1, this model's minus the other's, in this model's input;
-    and `projection` and `other-projection` (C, H, W) of the strongest unit of the last convolution. Picture:
-    `explain`.
+    and `projection` and `other-projection` (C, H, W) of the strongest unit of the last convolution, unless
+    the network is opaque. Picture: `explain`.
     """
 
     name = NAME

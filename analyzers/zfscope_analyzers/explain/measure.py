@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zfscope.analysis.classification import likeliest
-from zfscope.analysis.contract import Context, Subanalysis, class_number
+from zfscope.analysis.contract import Context, Notice, Subanalysis, class_number
 from zfscope.answers import ClassScore
 from zfscope.errors import AnalyzerFailed, InputError, NotFound
 from zfscope.images.geometry import Geometry
@@ -17,7 +17,11 @@ from zfscope.images.render import symmetric_scale
 from zfscope.rounding import is_level
 from zfscope.store import Model
 from zfscope_analyzers.explain.params import ExplainParams
-from zfscope_analyzers.faithfulness.measure import PhotoFaithfulness, measure_photo
+from zfscope_analyzers.faithfulness.measure import (
+    PhotoFaithfulness,
+    measure_photo,
+    with_possible_control,
+)
 
 # Projection for the comparison of two models.
 PROJECTION = Subanalysis("project", {"top": 1}, "other", "other", times=2)
@@ -39,7 +43,8 @@ class ModelExplanations:
     """Explanations of a class by one model.
 
     class_index, probability: the class in this model. classes: the most likely. measured: by method; reasons:
-    of the methods that failed. projection: None for a single model.
+    of the methods that failed. projection: None for a single model, and for an opaque network. notices:
+    warnings about the model.
     """
 
     context: Context
@@ -49,6 +54,7 @@ class ModelExplanations:
     measured: Mapping[str, PhotoFaithfulness] = field(default_factory=dict)
     reasons: Mapping[str, str] = field(default_factory=dict)
     projection: StrongestProjection | None = None
+    notices: tuple[Notice, ...] = ()
 
     @property
     def model(self) -> Model:
@@ -86,17 +92,19 @@ def explain(
         context, index, next(s.probability for s in scores if s.index == index), scores[:TOP_CLASSES]
     )
     measured, reasons = dict[str, PhotoFaithfulness](), dict[str, str]()
+    notices: tuple[Notice, ...] = ()
     start, part = share[0], (share[1] - share[0]) / len(params.methods)
     for number, method in enumerate(params.methods):
         span = start + number * part, start + (number + 1) * part
         # Random orders do not depend on the method: those of the first that gives an attribution are enough.
-        own = params.faithfulness(method, random=not measured)
+        own, notices = with_possible_control(context.model, params.faithfulness(method, random=not measured))
         try:
             measured[method] = measure_photo(context, own, index, span)
         except (InputError, NotFound, AnalyzerFailed) as error:
             reasons[method] = error.message
-    projection = strongest_projection(context) if params.other else None
-    return replace(found, measured=measured, reasons=reasons, projection=projection)
+    has_projection = params.other and not context.model.is_opaque
+    projection = strongest_projection(context) if has_projection else None
+    return replace(found, measured=measured, reasons=reasons, projection=projection, notices=notices)
 
 
 def strongest_projection(context: Context) -> StrongestProjection:

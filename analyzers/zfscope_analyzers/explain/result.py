@@ -41,7 +41,7 @@ def result_of(
             ),
             "classes": Table(("model", "label_id", "label", "probability"), tuple(_class_rows(explained))),
         },
-        warnings=merge_notices((*notices, *of_methods)),
+        warnings=merge_notices((*notices, *(n for each in explained for n in each.notices), *of_methods)),
         precision=context.precision,
     )
 

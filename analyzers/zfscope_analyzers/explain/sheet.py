@@ -9,6 +9,7 @@ from zfscope.images import layout
 from zfscope.images.heat import attribution_panel, photo_panel
 from zfscope.images.normalise import reorder
 from zfscope.images.render import signed_to_rgb
+from zfscope.store import opaque_reason
 from zfscope_analyzers.explain.measure import ModelExplanations, agreements, difference, relative
 from zfscope_analyzers.explain.params import ExplainParams
 from zfscope_analyzers.explain.result import random_area
@@ -60,6 +61,8 @@ def _pairs(params: ExplainParams, explained: Sequence[ModelExplanations]) -> lis
             caption = f"{method}: {first.title} minus {second.title}"
             row.append(attribution_panel(values, view, caption, side_px=_PANEL_PX, scale=2))
         rows.append(row)
+    if not any(each.projection for each in explained):
+        return rows
     return [*rows, [_projection(each) for each in explained]]
 
 
@@ -78,11 +81,7 @@ def _panel(explained: ModelExplanations, method: str) -> Image.Image:
     """Return the attribution of a method with its areas and time, or the reason for its failure."""
     view, photo = explained.context.images[0].views[0], explained.measured.get(method)
     if photo is None:
-        reason = f"{method}: {explained.reasons[method]}"
-        lines = layout.paragraph(reason, layout.BODY, _PANEL_PX, layout.FAINT)
-        panel = layout.blank(_PANEL_PX, max(_PANEL_PX, lines.height))
-        panel.paste(lines, (0, 0))
-        return panel
+        return _reason(f"{method}: {explained.reasons[method]}")
     measures = [_areas("", photo.areas(photo.curves)), f"{photo.seconds:.2g} s"]
     if photo.control:
         measures.insert(1, _areas("control: ", photo.areas(photo.control)))
@@ -93,13 +92,23 @@ def _panel(explained: ModelExplanations, method: str) -> Image.Image:
     )
 
 
+def _reason(text: str) -> Image.Image:
+    """Return a panel that says why there is no picture."""
+    lines = layout.paragraph(text, layout.BODY, _PANEL_PX, layout.FAINT)
+    panel = layout.blank(_PANEL_PX, max(_PANEL_PX, lines.height))
+    panel.paste(lines, (0, 0))
+    return panel
+
+
 def _areas(name: str, areas: tuple[float, float]) -> str:
     return f"{name}deletion {areas[0]:.3g}, insertion {areas[1]:.3g}"
 
 
 def _projection(explained: ModelExplanations) -> Image.Image:
     shown = explained.projection
-    assert shown, "two models have projections"
+    if shown is None:
+        manifest = explained.model.manifest
+        return _reason(f"no projection: {manifest.title} {opaque_reason(manifest)}")
     pixels = signed_to_rgb(reorder(shown.pixels, explained.model.preprocessing))
     unit = explained.model.unit_name(shown.layer, shown.map)
     return photo_panel(pixels, f"strongest projection: {unit} of {shown.layer}", side_px=_PANEL_PX)

@@ -5,8 +5,9 @@ from dataclasses import replace
 
 from zfscope.analysis.contract import Analysis, Context, Subanalysis, check_classifies, class_number
 from zfscope.errors import InputError
+from zfscope.results import merge_notices
 from zfscope.store import Model
-from zfscope_analyzers.faithfulness.measure import measure_photo, method_of, passes_of
+from zfscope_analyzers.faithfulness.measure import measure_photo, method_of, passes_of, with_possible_control
 from zfscope_analyzers.faithfulness.params import NAME, FaithfulnessParams
 from zfscope_analyzers.faithfulness.result import result_of
 
@@ -51,9 +52,11 @@ class Faithfulness:
 
         Raises NotFound for an unknown class or method; InputError for a number of labels that differs from
         that of photos, for an attribution, boxes or masks with several photos, for an attribution that is the
-        same everywhere, of another size or not finite, and for a method that gives no attribution.
+        same everywhere, of another size or not finite, and for a method that gives no attribution. An opaque
+        network has no control; a warning says so.
         """
         check_classifies(context.model)
+        params, notices = with_possible_control(context.model, params)
         count = len(context.images)
         _check_single(params, count)
         classes = _classes(context.model, params.labels, count)
@@ -66,7 +69,8 @@ class Faithfulness:
             )
             for number, (image, class_index) in enumerate(zip(context.images, classes, strict=True))
         ]
-        return result_of(context, params, measured)
+        result = result_of(context, params, measured)
+        return replace(result, warnings=merge_notices((*result.warnings, *notices)))
 
 
 def _check_single(params: FaithfulnessParams, photos: int) -> None:

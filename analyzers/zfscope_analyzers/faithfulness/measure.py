@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from zfscope.analysis.contract import Context, Notice, Subanalysis
 from zfscope.images.fill import fill_input
+from zfscope.store import Model, opaque_reason
 from zfscope_analyzers.faithfulness.attribution import (
     Attribution,
     MethodResult,
@@ -92,6 +93,20 @@ def passes_of(params: FaithfulnessParams) -> int:
     """Return the forward passes per photo, without those of the method."""
     curves = 2 + params.random + 2 * params.has_control
     return 2 + curves * (params.steps - 1)
+
+
+def with_possible_control(
+    model: Model, params: FaithfulnessParams
+) -> tuple[FaithfulnessParams, tuple[Notice, ...]]:
+    """Return the parameters without a control that the model cannot have, and a warning about it.
+
+    The weights of an opaque network are not randomised.
+    """
+    if not (model.is_opaque and params.has_control):
+        return params, ()
+    reason = f"{model.manifest.title} {opaque_reason(model.manifest)}; its weights are not randomised"
+    notice = Notice("no-control", f"there is no control: {reason}", "control")
+    return params.model_copy(update={"control": False}), (notice,)
 
 
 def measure_photo(

@@ -31,7 +31,7 @@ class Occlude:
     `attribution` (H, W): the clean value of the first class minus its value map, 0 where nothing was
     occluded.
     `projection` (C, H, W) of the map's strongest unit and, with the control, `control-projection`. Picture:
-    `occlusion`, all panels of Fig 7.
+    `occlusion`, all panels of Fig 7. An opaque network runs in whole passes, and has no projections.
 
     A partial result covers the finished windows: `windows` is the number of all, `finished` that of the
     finished ones; it has the tables `classes` and `watched`, the tensors of windows and maps in the crop, and

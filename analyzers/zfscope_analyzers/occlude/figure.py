@@ -83,37 +83,42 @@ def draw_figure(
     maps: NDArray[np.float32],
     total_map: NDArray[np.float32],
     classes: NDArray[np.int64],
-    watched: WatchedProjection,
+    watched: WatchedProjection | None,
 ) -> tuple[Picture, ...]:
     """Draw all panels of Fig 7.
 
-    maps: (targets, H, W), of the classes. total_map: (H, W). classes: (H, W), the most likely class.
+    maps: (targets, H, W), of the classes. total_map: (H, W). classes: (H, W), the most likely class. watched:
+    None for a network without projections, whose figure lacks panel (c).
     """
-    view, layer, unit = run.prepared.views[0], run.params.layer, run.unit
+    view = run.prepared.views[0]
     side = {"side_px": _PANEL_PX}
     values = class_values(scores.logits, run.params.value)
     names = {number: label.name for number, label in enumerate(run.labels)}
-    strength = activation(run.traced, layer, unit)
     panels = [
         photo_panel(_example(run), f"(a) photo with one of the {run.params.shapes} occluded", **side),
         _total_panel(run, scores, total_map),
-        _signed_panel(run, watched.shown, f"(c) projection of the map's strongest unit ({strength:.3g})"),
+        *([] if watched is None else [_projection_panel(run, watched)]),
         *(
             _value_panel(run, target, heat, values[:, target])
             for heat, target in zip(maps, run.targets, strict=True)
         ),
         class_panel(classes, view, names, "(e) most likely class", **side),
     ]
-    if watched.control is not None:  # next to the projection, in one row
+    if watched is not None and watched.control is not None:  # next to the projection, in one row
         panels[1], panels[2] = panels[2], panels[1]
         panels.insert(2, _signed_panel(run, watched.control, _control_caption(watched)))
     drawn = figure(
         panels,
         title=f"Occlusion sensitivity of {run.model.name}",
         subtitle=_subtitle(run),
-        scale=f"{_HEAT_NOTE}; projection: grey is zero, symmetric scale",
+        scale=_HEAT_NOTE if watched is None else f"{_HEAT_NOTE}; projection: grey is zero, symmetric scale",
     )
     return (picture("occlusion", drawn),)
+
+
+def _projection_panel(run: OcclusionRun, watched: WatchedProjection) -> Image.Image:
+    strength = activation(run.traced, run.params.layer, run.unit)
+    return _signed_panel(run, watched.shown, f"(c) projection of the map's strongest unit ({strength:.3g})")
 
 
 def _signed_panel(run: OcclusionRun, pixels: NDArray[np.float32], caption: str) -> Image.Image:

@@ -67,6 +67,8 @@ def run_passes(run: OcclusionRun, scores: OcclusionScores) -> Iterator[float]:
 
 def _recomputes_little(run: OcclusionRun) -> bool:
     """Return whether the largest batch of windows is recomputed faster than by whole passes."""
+    if run.model.is_opaque:
+        return False
     largest = max(batches(run.windows), key=len)
     layers = {run.params.layer, run.model.spec.scores}
     return recomputes_little(run.model.network, _changes(run, largest), layers)
@@ -107,7 +109,7 @@ def _totals(run: OcclusionRun, changed: Signal) -> NDArray[np.float32]:
 
 def run_full(run: OcclusionRun, scores: OcclusionScores) -> Iterator[float]:
     """Run full passes in the forward runtime; yield the share done, 0 to 1."""
-    clean, last = run.traced.outputs["input"][0], run.model.spec.scores
+    clean = run.traced.outputs["input"][0]
     order = list(chain.from_iterable(batches(run.windows)))
     for start in range(0, len(order), _BATCH_SIZE):
         numbers = order[start : start + _BATCH_SIZE]
@@ -115,12 +117,24 @@ def run_full(run: OcclusionRun, scores: OcclusionScores) -> Iterator[float]:
         for image, number in zip(images, numbers, strict=True):
             rows, columns = run.windows[number].area
             image[:, rows, columns] = run.occluded_pixels(run.windows[number])
-        maxima = run.context.runtime.map_maxima(array(images), [last, run.params.layer], sums=True)
-        sums = maxima[run.params.layer].sums
-        assert sums is not None
-        scores.add_logits(numbers, maxima[last].values)
-        scores.add_totals(numbers, sums[:, run.unit.map])
+        logits, totals = _whole_pass(run, array(images))
+        scores.add_logits(numbers, logits)
+        scores.add_totals(numbers, totals)
         yield scores.share
+
+
+def _whole_pass(
+    run: OcclusionRun, images: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the class scores of images, and the total activation of the watched map in them."""
+    runtime, last, layer = run.context.runtime, run.model.spec.scores, run.params.layer
+    if run.model.is_opaque:  # its outputs are in memory anyway, and maxima of all maps would be computed
+        outputs = runtime.outputs(images, [last, layer])
+        return outputs[last], outputs[layer][:, run.unit.map].reshape(len(images), -1).sum(1)
+    maxima = runtime.map_maxima(images, [last, layer], sums=True)
+    sums = maxima[layer].sums
+    assert sums is not None
+    return maxima[last].values, sums[:, run.unit.map]
 
 
 def value_floor(run: OcclusionRun, target: int, precision: str = "") -> float:

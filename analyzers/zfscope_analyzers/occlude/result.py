@@ -53,8 +53,9 @@ def complete_result(run: OcclusionRun, scores: OcclusionScores) -> Analysis:
         tensors = _window_tensors(run, scores, values)
     if context.tensors or context.pictures or run.params.control:
         watched = project_watched(run)
-        notices += deconvnet_notices(run.model.spec, run.params.layer)
-        tensors, similarity = tensors | _projection_tensors(watched), watched.similarity
+        if watched is not None:
+            notices += deconvnet_notices(run.model.spec, run.params.layer)
+            tensors, similarity = tensors | _projection_tensors(watched), watched.similarity
         if context.pictures:
             pictures = _pictures(run, scores, tensors, watched)
     if context.tensors:
@@ -106,7 +107,7 @@ def _projection_tensors(watched: WatchedProjection) -> Tensors:
 
 
 def _pictures(
-    run: OcclusionRun, scores: OcclusionScores, tensors: Tensors, watched: WatchedProjection
+    run: OcclusionRun, scores: OcclusionScores, tensors: Tensors, watched: WatchedProjection | None
 ) -> tuple[Picture, ...]:
     size, clean = run.prepared.views[0].shape[:2], int(run.clean.argmax())
     classes = likeliest_map(tensors["likeliest"], run.windows, size, clean)

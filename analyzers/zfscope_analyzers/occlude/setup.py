@@ -19,7 +19,8 @@ from zfscope.images.fill import fill_input
 from zfscope.images.geometry import Box
 from zfscope.images.preprocess import Prepared
 from zfscope.networks.receptive import receptive_fields
-from zfscope.store import Label, Model
+from zfscope.networks.spec import shapes
+from zfscope.store import Label, Model, opaque_reason
 from zfscope_analyzers.occlude.params import OccludeParams
 from zfscope_analyzers.occlude.polygons import window_from_polygon
 from zfscope_analyzers.occlude.windows import OcclusionWindow, window_from_mask, window_starts
@@ -82,11 +83,10 @@ def prepare_run(context: Context, params: OccludeParams) -> OcclusionRun:
     targets = [
         class_number(model, label, field=f"classes[{index}]") for index, label in enumerate(params.classes)
     ]
-    check_down_to(model.network, params.layer, params.control_down_to)
-    shape = model.network.shapes[params.layer]
+    _check_network_parameters(model, params)
     if params.map is not None:
-        check_map(params.map, shape[0], layer=params.layer, field="map")
-    traced = context.trace()
+        check_map(params.map, shapes(model.spec)[params.layer][0], layer=params.layer, field="map")
+    traced = context.trace_layers([params.layer, model.spec.scores])
     scores = array(traced.outputs[model.spec.scores])[0]
     if params.map is None:
         (unit,) = strongest_units(traced, params.layer, 0, 1)
@@ -111,6 +111,21 @@ def prepare_run(context: Context, params: OccludeParams) -> OcclusionRun:
         fill_view=fill_view,
         fill_pixels=images_of(model, fill_pixels),
     )
+
+
+def _check_network_parameters(model: Model, params: OccludeParams) -> None:
+    """Raise InputError or NotFound for parameters about layers that the model does not have.
+
+    An opaque network is only run as a whole.
+    """
+    if not model.is_opaque:
+        check_down_to(model.network, params.layer, params.control_down_to)
+        return
+    reason = f"{model.manifest.title} {opaque_reason(model.manifest)}"
+    if params.method == "incremental":
+        raise InputError(f"method is 'incremental', but {reason}; allowed: auto or full", field="method")
+    if params.control:
+        raise InputError(f"control is set, but {reason}; it has no projections", field="control")
 
 
 def class_values(logits: NDArray[np.float32], kind: str) -> NDArray[np.float64]:
@@ -185,8 +200,13 @@ class WatchedProjection:
         return np.zeros_like(self.pixels) if self.silent else self.pixels
 
 
-def project_watched(run: OcclusionRun) -> WatchedProjection:
-    """Project the watched map's strongest unit, with the control if it was requested."""
+def project_watched(run: OcclusionRun) -> WatchedProjection | None:
+    """Project the watched map's strongest unit, with the control if it was requested.
+
+    None for an opaque network.
+    """
+    if run.model.is_opaque:
+        return None
     params, network, unit = run.params, run.context.network, run.unit
     pixels = array(project(network, run.traced, params.layer, [unit]))
     silent = is_silent(run.traced, params.layer, unit)

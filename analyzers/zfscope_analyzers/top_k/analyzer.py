@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zfscope.analysis.contract import Analysis, Context, Table
+from zfscope.analysis.contract import Analysis, Context, Notice, Table
 from zfscope.choices import coarsest
 from zfscope.records import Record, RecordState
 from zfscope.results import Cell, merge_notices
@@ -54,7 +54,8 @@ class TopKAnalyzer:
     the network's order; `patches` uint8 (maps, top, size, size, 3), RGB; `states` uint8 (maps, top): 0 ok,
     1 differs, 2 changed, 3 gone, 4 silent. `size` is the side of the layer's receptive field, or of the
     network's input if that is smaller. Projections and patches are zero outside of the picture and for
-    records without a projection. Picture: `top-k`.
+    records without a projection. Picture: `top-k`. An opaque network has no projections: activations are
+    verified by its runtime, and patches are the whole crop.
     """
 
     name = "top-k"
@@ -100,11 +101,14 @@ class TopKAnalyzer:
             tensors=_tensors(context.model, page, inspections, params) if context.tensors else {},
             pictures=partial_result(all_indices).pictures if context.pictures else (),
             tables=_tables(context.model, page, inspections) | statistics,
-            warnings=merge_notices(
-                (*deconvnet_notices(context.model.spec, page.layer), *inspection_notices(inspections))
-            ),
+            warnings=merge_notices((*_rule_notices(context.model, page), *inspection_notices(inspections))),
             precision=precision,
         )
+
+
+def _rule_notices(model: Model, page: Page) -> Sequence[Notice]:
+    """Return the warnings about projections of the layer; an opaque network has none."""
+    return () if model.is_opaque else deconvnet_notices(model.spec, page.layer)
 
 
 def _tables(model: Model, page: Page, inspections: Mapping[MapRank, Inspection]) -> dict[str, Table]:
@@ -137,8 +141,11 @@ def _row(record: Record, inspection: Inspection, *, has_maps: bool) -> tuple[Cel
 def _tensors(
     model: Model, page: Page, inspections: Mapping[MapRank, Inspection], params: TopKParams
 ) -> dict[str, NDArray[Any]]:
-    planes, shape = view_shape(model.network, page.layer), (len(page.maps), page.top)
+    planes, shape = view_shape(model.spec, page.layer), (len(page.maps), page.top)
     states = np.zeros(shape, np.uint8)
     for position, each in inspections.items():
         states[position] = _STATES.index(each.state)
-    return {**view_tensors(inspections, shape, planes, control=params.control), "states": states}
+    tensors = {**view_tensors(inspections, shape, planes, control=params.control), "states": states}
+    if model.is_opaque:
+        del tensors["projections"]
+    return tensors

@@ -3,14 +3,14 @@
 import math
 from collections.abc import Collection, Mapping, Sequence
 
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from zfscope.analysis.contract import Picture, picture
 from zfscope.images.geometry import Box
 from zfscope.images.layout import FAINT, Colour, blank, grid, hstack, page, text, vstack
 from zfscope.images.preprocess import Preprocessing, reorder
 from zfscope.images.render import symmetric_scale
-from zfscope.images.tiles import Panel, column_count, grey_outside, mark_tile, tiles
+from zfscope.images.tiles import Panel, column_count, fit_square, grey_outside, mark_tile, tiles
 from zfscope.records import RecordState
 from zfscope.store import Model
 from zfscope_analyzers.top_k.inspect import Inspection, MapRank, UnitView
@@ -20,6 +20,15 @@ from zfscope_analyzers.top_k.page import Page
 _SIDE_PX = 264
 _TILE_GAP, _KIND_GAP, _GAP = 3, 10, 30
 _FEW = 9
+_PROJECTIONS = (
+    "Left: the strongest activation of the map in each photo, projected back to pixels (grey is zero, white "
+    "and black are equally strong, each projection on its own scale). Right: the corresponding image patches "
+    "in the same order, strongest first; grey outside of the photo."
+)
+_PATCHES = (
+    "The crops in which each map has its strongest activations, strongest first; frames show where in the "
+    "map the activation is. What the unit sees of the crop is unknown."
+)
 _MARKS: Mapping[RecordState, Colour] = {
     RecordState.DIFFERS: (222, 102, 32),
     RecordState.CHANGED: (190, 40, 20),
@@ -39,16 +48,17 @@ def draw_page(
 ) -> Picture:
     """Draw the maps at some indices of a page, in a grid as in the paper."""
     by_map = {index: [inspections[MapRank(index, rank)] for rank in range(shown.top)] for index in indices}
-    cells = [_cell(model, shown, index, each, control=control) for index, each in by_map.items()]
-    columns = min(len(cells), (3 if len(cells) <= _FEW else 4) - control)
+    kinds = 1 if model.is_opaque else 3 if control else 2
+    cells = [_cell(model, shown, index, each, kinds) for index, each in by_map.items()]
+    columns = min(len(cells), (3 if len(cells) <= _FEW else 4) - control + model.is_opaque)
     maps = grid(cells, columns, gap=_GAP)
     states = {each.state for index in indices if shown.alive[index] for each in by_map[index]}
     drawn = page(
         _title(model, shown, indices),
         [maps],
-        scale=_scale_note(shown, by_map),
+        scale="" if model.is_opaque else _scale_note(shown, by_map),
         subtitle=_subtitle(shown),
-        caption=_caption(states, control=control),
+        caption=_caption(states, kinds),
         width_px=max(maps.width, 2 * _SIDE_PX + _KIND_GAP),
     )
     return picture("top-k", drawn)
@@ -67,9 +77,9 @@ def _subtitle(shown: Page) -> str:
 
 
 def _cell(
-    model: Model, shown: Page, index: int, inspections: Sequence[Inspection], *, control: bool
+    model: Model, shown: Page, index: int, inspections: Sequence[Inspection], kinds: int
 ) -> Image.Image:
-    kinds = 3 if control else 2
+    """Draw a map with its label. kinds: of tiles per record: patch, with a projection, with a control."""
     width = kinds * _SIDE_PX + (kinds - 1) * _KIND_GAP
     label = text(_label(model, shown, index), width_px=width)
     columns = column_count(shown.top)
@@ -80,8 +90,7 @@ def _cell(
         note = f"dead: active in none of {shown.images:,} photos"
         return vstack([label, mark_tile(white, note, FAINT)], gap=6)
     records = [
-        record_tiles(each.view, each.state, model.preprocessing, tile_px, control=control)
-        for each in inspections
+        record_tiles(each.view, each.state, model.preprocessing, tile_px, kinds=kinds) for each in inspections
     ]
     sheets = [grid(kind, columns, gap=_TILE_GAP) for kind in zip(*records, strict=True)]
     return vstack([label, hstack(sheets, gap=_KIND_GAP)], gap=6)
@@ -105,11 +114,16 @@ def record_tiles(
     preprocessing: Preprocessing,
     size_px: int,
     *,
-    control: bool = False,
+    kinds: int = 2,
 ) -> tuple[Image.Image, ...]:
-    """Return the tiles of a record: projection, patch and control, white without a view; framed unless ok."""
-    drawn: tuple[Image.Image, ...] = (blank(size_px, size_px),) * (3 if control else 2)
-    if view is not None:
+    """Return the tiles of a record: projection, patch and control, white without a view; framed unless ok.
+
+    kinds: 2 without a control, 1 for a patch alone.
+    """
+    drawn: tuple[Image.Image, ...] = (blank(size_px, size_px),) * kinds
+    if view is not None and view.projection is None:
+        drawn = (_patch_tile(view, size_px),)
+    elif view is not None and view.projection is not None:
         size = len(view.patch)
         panel = Panel(
             caption="",
@@ -124,13 +138,21 @@ def record_tiles(
     )
 
 
-def _caption(states: Collection[RecordState], *, control: bool) -> str:
-    text = (
-        "Left: the strongest activation of the map in each photo, projected back to pixels (grey is zero, "
-        "white and black are equally strong, each projection on its own scale). Right: the corresponding "
-        "image patches in the same order, strongest first; grey outside of the photo."
-    )
-    if control:
+def _patch_tile(view: UnitView, size_px: int) -> Image.Image:
+    """Return the patch as a tile, with a frame around the unit's cell."""
+    tile = fit_square(grey_outside(view.patch, view.inside), size_px)
+    if view.cell is not None:
+        factor = size_px / len(view.patch)
+        edges = [round(edge * factor) for edge in (view.cell.x0, view.cell.y0, view.cell.x1, view.cell.y1)]
+        draw = ImageDraw.Draw(tile)
+        for width, colour in ((3, (0, 0, 0)), (1, (255, 255, 255))):
+            draw.rectangle([edges[0], edges[1], edges[2] - 1, edges[3] - 1], outline=colour, width=width)
+    return tile
+
+
+def _caption(states: Collection[RecordState], kinds: int) -> str:
+    text = _PATCHES if kinds == 1 else _PROJECTIONS
+    if kinds == 3:
         text += " Third: a control, projections with randomised weights, each on its own scale."
     marks = [f"'{state}', {state.meaning}" for state in _MARKS if state in states]
     return f"{text} Frames mark: {'; '.join(marks)}." if marks else text
@@ -148,7 +170,8 @@ def _scale_note(shown: Page, by_map: Mapping[int, Sequence[Inspection]]) -> str:
 
 def _scales(inspections: Sequence[Inspection]) -> str:
     views = [each.view for each in inspections if each.view is not None]
-    note = ", ".join(f"{symmetric_scale(view.projection):.4g}" for view in views) or "no projection"
+    projections = [view.projection for view in views if view.projection is not None]
+    note = ", ".join(f"{symmetric_scale(each):.4g}" for each in projections) or "no projection"
     controls = [view.control for view in views if view.control is not None]
     scales = ", ".join(f"{symmetric_scale(control):.4g}" for control in controls)
     return f"{note}; controls (randomised weights): {scales}" if controls else note

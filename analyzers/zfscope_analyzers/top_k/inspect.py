@@ -1,7 +1,7 @@
 """Inspection of the strongest photos of feature maps: verify recorded activations, and project them."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -13,10 +13,11 @@ from zfscope.choices import PrecisionName, coarsest
 from zfscope.engine.deconvnet import project
 from zfscope.engine.frame import UnitFrame, crop_planes, unit_frame
 from zfscope.engine.seeds import Unit, activation, is_silent
-from zfscope.engine.trace import Trace, trace
+from zfscope.engine.trace import Trace, recorded_outputs, trace
 from zfscope.images.geometry import Box, extract
 from zfscope.images.preprocess import Prepared
-from zfscope.networks import Network
+from zfscope.networks import Network, NetworkSpec
+from zfscope.networks.spec import shapes
 from zfscope.records import Record, RecordState
 from zfscope.scan.reload import photo_source, reload_photo
 from zfscope_analyzers.top_k.page import Page, TopKParams
@@ -51,16 +52,18 @@ class UnitView:
     """Patch and projection of a record's unit, as large as the layer's frame and zero outside the picture.
 
     patch: uint8 (size, size, 3), RGB. projection, control: float32 (C, size, size), channels in the
-    network's order; no control is None. inside: part of the frame that lies in the picture. in_photo: that
-    part in pixels of the photo. similarity: of the projection and its control.
+    network's order; None for an opaque network, and without a control. inside: part of the frame that lies in
+    the picture. in_photo: that part in pixels of the photo. similarity: of the projection and its control.
+    cell: where in the frame the unit is, if its receptive field is unknown.
     """
 
     patch: NDArray[np.uint8]
-    projection: NDArray[np.float32]
+    projection: NDArray[np.float32] | None
     inside: Box
     in_photo: Box
     control: NDArray[np.float32] | None
     similarity: Similarity
+    cell: Box | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,12 +137,13 @@ def _group_by_photo(pending: Sequence[_PendingRecord]) -> list[list[_PendingReco
 class _Setup:
     """Networks, layer and frame for the inspection.
 
-    projecting: the network in the precision of projections. control: randomised network; None without a
-    control. precision: of recorded or recomputed activations, the coarser one.
+    spec: the network as data. projecting: the network in the precision of projections; None for an opaque
+    one. control: randomised network; None without a control. precision: of recorded or recomputed
+    activations, the coarser one.
     """
 
-    network: Network
-    projecting: Network
+    spec: NetworkSpec
+    projecting: Network | None
     layer: str
     framing: UnitFrame
     control: Network | None
@@ -147,10 +151,11 @@ class _Setup:
 
 
 def _setup(context: Context, page: Page, params: TopKParams) -> _Setup:
-    network, layer = context.model.network, page.layer
+    model, layer = context.model, page.layer
     control = context.control(layer, down_to=params.control_down_to) if params.control else None
     precision = coarsest(page.precision, context.trace_precision)
-    return _Setup(network, context.network, layer, unit_frame(network.spec, layer), control, precision)
+    projecting = None if model.is_opaque else context.network
+    return _Setup(model.spec, projecting, layer, unit_frame(model.spec, layer), control, precision)
 
 
 def _inspect_photos(
@@ -158,9 +163,7 @@ def _inspect_photos(
 ) -> Mapping[MapRank, Inspection]:
     """Trace some photos at once, and inspect the records of each."""
     pixels = np.concatenate([prepared.pixels for prepared, _ in photos])
-    images = images_of(context.model, pixels)
-    traced = trace(setup.network, images, until=setup.layer)
-    control = None if setup.control is None else trace(setup.control, images, until=setup.layer)
+    traced, control = _traces(context, setup, pixels)
     pending = [(row, each) for row, (_, records) in enumerate(photos) for each in records]
     peaks = traced.outputs[setup.layer].flatten(1).abs().amax(1).tolist()
     result: dict[MapRank, Inspection] = {}
@@ -181,11 +184,29 @@ def _inspect_photos(
     return result
 
 
+def _traces(context: Context, setup: _Setup, pixels: NDArray[np.float32]) -> tuple[Trace, Trace | None]:
+    """Return the layer's outputs for network inputs, and those of the control."""
+    model = context.model
+    if model.is_opaque:
+        return recorded_outputs(pixels, context.runtime.outputs(pixels, [setup.layer])), None
+    images = images_of(model, pixels)
+    control = None if setup.control is None else trace(setup.control, images, until=setup.layer)
+    return trace(model.network, images, until=setup.layer), control
+
+
 def _views(
     setup: _Setup, photos: Sequence[Prepared], units: Sequence[Unit], traced: Trace, control: Trace | None
 ) -> list[UnitView]:
     """Project units, and crop their patches from the photos; `unit.image` is the index of the photo."""
     boxes = [setup.framing.box(unit.y, unit.x) for unit in units]
+    if setup.projecting is None:
+        return [
+            replace(
+                _view(photos[unit.image], box, None, None, Similarity(None, None)),
+                cell=_cell(setup.spec, setup.layer, unit),
+            )
+            for unit, box in zip(units, boxes, strict=True)
+        ]
     projections = array(project(setup.projecting, traced, setup.layer, units))
     controls: Sequence[NDArray[np.float32] | None] = [None] * len(units)
     scores: Sequence[Similarity] = [Similarity(None, None)] * len(units)
@@ -200,10 +221,18 @@ def _views(
     ]
 
 
+def _cell(spec: NetworkSpec, layer: str, unit: Unit) -> Box | None:
+    """Return the part of the image that a unit has among evenly spaced ones; None in layers without maps."""
+    if not spec.has_maps(layer):
+        return None
+    rows, columns = (spec.input_size / count for count in shapes(spec)[layer][1:])
+    return Box(unit.x * columns, unit.y * rows, (unit.x + 1) * columns, (unit.y + 1) * rows)
+
+
 def _view(
     prepared: Prepared,
     box: Box,
-    projection: NDArray[np.float32],
+    projection: NDArray[np.float32] | None,
     control: NDArray[np.float32] | None,
     similarity: Similarity,
 ) -> UnitView:
@@ -211,7 +240,7 @@ def _view(
     size = view.shape[:2]
     return UnitView(
         patch=extract(view, box),
-        projection=crop_planes(projection, box),
+        projection=None if projection is None else crop_planes(projection, box),
         inside=box.inside((size[0], size[1])),
         in_photo=geometry.to_photo(box).clip(geometry.photo_size),
         control=None if control is None else crop_planes(control, box),
@@ -224,10 +253,10 @@ def inspection_notices(inspections: Mapping[PositionT, Inspection]) -> Iterator[
     return (notice for each in inspections.values() for notice in each.warnings)
 
 
-def view_shape(network: Network, layer: str) -> tuple[int, int, int]:
+def view_shape(spec: NetworkSpec, layer: str) -> tuple[int, int, int]:
     """Return the shape of the projections of a layer, cropped to its frame: (C, size, size)."""
-    size = unit_frame(network.spec, layer).size
-    return network.spec.input_channels, size, size
+    size = unit_frame(spec, layer).size
+    return spec.input_channels, size, size
 
 
 def view_tensors(
@@ -246,7 +275,9 @@ def view_tensors(
     controls = np.zeros_like(projections)
     for position, each in inspections.items():
         if each.view is not None:
-            projections[position], patches[position] = each.view.projection, each.view.patch
+            patches[position] = each.view.patch
+            if each.view.projection is not None:
+                projections[position] = each.view.projection
             if each.view.control is not None:
                 controls[position] = each.view.control
     tensors: dict[str, NDArray[Any]] = {"projections": projections, "patches": patches}

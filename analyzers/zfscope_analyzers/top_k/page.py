@@ -13,6 +13,7 @@ from zfscope.networks.spec import NetworkSpec
 from zfscope.records import MAX_RECORDS
 from zfscope.scan import Index, Record, open_index
 from zfscope.scan.open import only_index
+from zfscope.store import opaque_reason
 from zfscope_analyzers.params import MapSelection, check_map, with_layer
 
 MAX_MAPS = 64
@@ -86,7 +87,7 @@ def load_page(context: Context, params: TopKParams, *, default: LayerChoice = la
 
     default: returns the layer to show if the parameters name none. Raises NotFound for an index, layer or map
     that does not exist, InputError if several indexes exist and none is named, for a page after the last map,
-    and for a `top` beyond the number of records.
+    for a `top` beyond the number of records, and for the control of an opaque network.
     """
     model = context.model
     if params.layer:
@@ -94,7 +95,11 @@ def load_page(context: Context, params: TopKParams, *, default: LayerChoice = la
     index = open_index(model, params.index or only_index(model))
     layer = params.layer or default(model.spec, index.layers)
     params = params.model_copy(update={"layer": layer})
-    check_down_to(model.network, layer, params.control_down_to)
+    if not model.is_opaque:
+        check_down_to(model.network, layer, params.control_down_to)
+    elif params.control:
+        reason = f"{model.manifest.title} {opaque_reason(model.manifest)}"
+        raise InputError(f"control is set, but {reason}; it has no projections", field="control")
     alive = index.alive(layer).tolist()
     maps = (
         _named_maps(index, params, len(alive)) if params.maps else _strongest_maps(index, params, len(alive))

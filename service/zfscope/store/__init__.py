@@ -2,7 +2,7 @@
 
 from zfscope.store.manifest import Checkpoint, Label, Manifest, Provenance, RecordedAccuracy
 from zfscope.store.open import open_store
-from zfscope.store.store import Model, ModelStore, StoredModel
+from zfscope.store.store import Model, ModelStore, StoredModel, opaque_reason, require_layers
 from zfscope.store.survey import DamagedEntry
 from zfscope.store.weights import Weights
 from zfscope.store.write import write_manifest, write_model
@@ -18,7 +18,9 @@ __all__ = [
     "RecordedAccuracy",
     "StoredModel",
     "Weights",
+    "opaque_reason",
     "open_store",
+    "require_layers",
     "write_manifest",
     "write_model",
 ]

@@ -26,7 +26,6 @@ from zfscope.store.manifest import (
     WEIGHTS,
     Label,
     Manifest,
-    OpaqueGraph,
     preprocessing_notices,
 )
 from zfscope.store.survey import DamagedEntry, is_gone, survey
@@ -318,12 +317,13 @@ class ModelStore:
 def require_layers(manifest: Manifest) -> None:
     """Raise InputError, naming the operator in the way, for an opaque network."""
     if manifest.graph:
-        raise InputError(f"{manifest.title} {opaque_reason(manifest.graph)}", field="model")
+        raise InputError(f"{manifest.title} {opaque_reason(manifest)}", field="model")
 
 
-def opaque_reason(graph: OpaqueGraph) -> str:
-    """Return why a model with a graph has no network of layers, as the end of a sentence about it."""
-    return f"is an opaque graph, not a list of layers{f' ({graph.obstacle})' if graph.obstacle else ''}"
+def opaque_reason(manifest: Manifest) -> str:
+    """Return why an opaque network cannot be walked, as the end of a sentence about its model."""
+    obstacle = manifest.graph.obstacle if manifest.graph else ""
+    return f"is an opaque graph, not a list of layers{f' ({obstacle})' if obstacle else ''}"
 
 
 def _read_settings(root: Path) -> StoreSettings:
