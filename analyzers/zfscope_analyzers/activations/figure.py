@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from zfscope.analysis.contract import Picture, array, picture
+from zfscope.engine.frame import unit_cell
 from zfscope.images import layout
 from zfscope.images.feature_maps import MapPicture
 from zfscope.images.geometry import Box
@@ -70,7 +71,9 @@ def _sheet(measured: Measurement, body: Image.Image, scale: str, caption: str) -
 
 def _photo(measured: Measurement) -> Image.Image:
     """Draw the photo with the receptive fields of the first maps, or one of them if all look the same."""
-    fields = [each.field for each in measured.units[:_MAX_FIELDS]] if measured.has_tiles else []
+    fields = (
+        [_drawn_field(measured, each) for each in measured.units[:_MAX_FIELDS]] if measured.has_tiles else []
+    )
     geometry = measured.prepared.geometries[0]
     visible = {geometry.to_photo(field).clip(geometry.photo_size) for field in fields}
     shared = len(fields) > 1 and len(visible) == 1
@@ -83,6 +86,13 @@ def _photo(measured: Measurement) -> Image.Image:
         numbered=not shared,
         area=None if measured.params.area is None else geometry.to_network(measured.params.area),
     )
+
+
+def _drawn_field(measured: Measurement, each: ActiveUnit) -> Box:
+    """Return the receptive field of a unit; if it is unknown, the unit's part of the crop."""
+    if measured.model.is_opaque:
+        return unit_cell(measured.model.spec, measured.layer, each.unit.y, each.unit.x)
+    return each.field
 
 
 def _mosaic(measured: Measurement, shown: Sequence[ActiveUnit], maps: Sequence[MapPicture]) -> Image.Image:
@@ -194,8 +204,11 @@ def _caption(measured: Measurement, colours: str) -> str:
         marked = "the map's strongest unit in the box, which is outlined in black"
     elif params.area:
         marked = "the map's unit at the place, which is outlined in black in the photo"
+    drawn = f"receptive fields of the {first}marked units"
+    if measured.model.is_opaque:
+        drawn = f"where the {first}marked units are in their maps (what they see of the crop is unknown)"
     return (
-        f"Photo: receptive fields of the {first}marked units; the area outside the network's crop is paler. "
+        f"Photo: {drawn}; the area outside the network's crop is paler. "
         f"Tiles: the activations of one map over the crop, each on its own scale ({colours}). Marked: "
         f"{marked}."
     )

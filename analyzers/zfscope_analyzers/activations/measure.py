@@ -105,4 +105,6 @@ def _active_unit(
     unit = strongest_unit(traced, layer, 0, number, region=region)
     total = float(traced.maps(layer)[0, number][region].sum())
     field = Box(*receptive_fields(model.spec)[layer].box(unit.y, unit.x))
+    if model.is_opaque:  # unknown: the whole image, of which the evenly spaced fields are more
+        field = Box(0, 0, model.spec.input_size, model.spec.input_size)
     return ActiveUnit(unit, activation(traced, layer, unit), total, rank, field)

@@ -55,7 +55,8 @@ def _pairs(params: ExplainParams, explained: Sequence[ModelExplanations]) -> lis
     view = first.context.images[0].views[0]
     rows = [[_photo(first), _photo(second)]]
     for method in params.methods:
-        row = [_panel(each, method) for each in explained]
+        has_picture = any(method in each.measured for each in explained)
+        row = [_panel(each, method, fill=has_picture) for each in explained]
         if method in first.measured and method in second.measured:
             values = difference(first, second, method)
             caption = f"{method}: {first.title} minus {second.title}"
@@ -77,11 +78,14 @@ def _photo(explained: ModelExplanations) -> Image.Image:
     return layout.vstack([photo_panel(view, caption, side_px=_PANEL_PX), *classes], gap=2)
 
 
-def _panel(explained: ModelExplanations, method: str) -> Image.Image:
-    """Return the attribution of a method with its areas and time, or the reason for its failure."""
+def _panel(explained: ModelExplanations, method: str, *, fill: bool = True) -> Image.Image:
+    """Return the attribution of a method with its areas and time, or the reason for its failure.
+
+    fill: whether a reason is as high as a picture.
+    """
     view, photo = explained.context.images[0].views[0], explained.measured.get(method)
     if photo is None:
-        return _reason(f"{method}: {explained.reasons[method]}")
+        return _reason(f"{method}: {explained.reasons[method]}", _PANEL_PX if fill else 0)
     measures = [_areas("", photo.areas(photo.curves)), f"{photo.seconds:.2g} s"]
     if photo.control:
         measures.insert(1, _areas("control: ", photo.areas(photo.control)))
@@ -92,10 +96,10 @@ def _panel(explained: ModelExplanations, method: str) -> Image.Image:
     )
 
 
-def _reason(text: str) -> Image.Image:
-    """Return a panel that says why there is no picture."""
+def _reason(text: str, height_px: int = _PANEL_PX) -> Image.Image:
+    """Return a panel of at least the given height that says why there is no picture."""
     lines = layout.paragraph(text, layout.BODY, _PANEL_PX, layout.FAINT)
-    panel = layout.blank(_PANEL_PX, max(_PANEL_PX, lines.height))
+    panel = layout.blank(_PANEL_PX, max(height_px, lines.height))
     panel.paste(lines, (0, 0))
     return panel
 

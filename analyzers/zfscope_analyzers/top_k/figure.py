@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw
 
 from zfscope.analysis.contract import Picture, picture
 from zfscope.images.geometry import Box
-from zfscope.images.layout import FAINT, Colour, blank, grid, hstack, page, text, vstack
+from zfscope.images.layout import FAINT, SMALL, Colour, blank, grid, hstack, page, text, vstack
 from zfscope.images.preprocess import Preprocessing, reorder
 from zfscope.images.render import symmetric_scale
 from zfscope.images.tiles import Panel, column_count, fit_square, grey_outside, mark_tile, tiles
@@ -81,7 +81,7 @@ def _cell(
 ) -> Image.Image:
     """Draw a map with its label. kinds: of tiles per record: patch, with a projection, with a control."""
     width = kinds * _SIDE_PX + (kinds - 1) * _KIND_GAP
-    label = text(_label(model, shown, index), width_px=width)
+    label = _heading(_label(model, shown, index), width, kinds)
     columns = column_count(shown.top)
     tile_px = (_SIDE_PX - (columns - 1) * _TILE_GAP) // columns
     if not shown.alive[index]:
@@ -94,6 +94,14 @@ def _cell(
     ]
     sheets = [grid(kind, columns, gap=_TILE_GAP) for kind in zip(*records, strict=True)]
     return vstack([label, hstack(sheets, gap=_KIND_GAP)], gap=6)
+
+
+def _heading(label: str, width_px: int, kinds: int) -> Image.Image:
+    """Return a label on one line, or on two above patches alone, which are narrow."""
+    name, _, numbers = label.partition(" | ")
+    if kinds > 1:
+        return text(label, width_px=width_px)
+    return vstack([text(name, width_px=width_px), text(numbers, SMALL, FAINT, width_px=width_px)], gap=2)
 
 
 def _label(model: Model, shown: Page, index: int) -> str:

@@ -11,13 +11,12 @@ from zfscope.analysis.contract import Context, Notice, array, images_of
 from zfscope.analysis.control import Similarity, similarities, strongest_at_positions
 from zfscope.choices import PrecisionName, coarsest
 from zfscope.engine.deconvnet import project
-from zfscope.engine.frame import UnitFrame, crop_planes, unit_frame
+from zfscope.engine.frame import UnitFrame, crop_planes, unit_cell, unit_frame
 from zfscope.engine.seeds import Unit, activation, is_silent
 from zfscope.engine.trace import Trace, recorded_outputs, trace
 from zfscope.images.geometry import Box, extract
 from zfscope.images.preprocess import Prepared
 from zfscope.networks import Network, NetworkSpec
-from zfscope.networks.spec import shapes
 from zfscope.records import Record, RecordState
 from zfscope.scan.reload import photo_source, reload_photo
 from zfscope_analyzers.top_k.page import Page, TopKParams
@@ -201,11 +200,7 @@ def _views(
     boxes = [setup.framing.box(unit.y, unit.x) for unit in units]
     if setup.projecting is None:
         return [
-            replace(
-                _view(photos[unit.image], box, None, None, Similarity(None, None)),
-                cell=_cell(setup.spec, setup.layer, unit),
-            )
-            for unit, box in zip(units, boxes, strict=True)
+            _patch_view(setup, photos[unit.image], unit, box) for unit, box in zip(units, boxes, strict=True)
         ]
     projections = array(project(setup.projecting, traced, setup.layer, units))
     controls: Sequence[NDArray[np.float32] | None] = [None] * len(units)
@@ -221,12 +216,11 @@ def _views(
     ]
 
 
-def _cell(spec: NetworkSpec, layer: str, unit: Unit) -> Box | None:
-    """Return the part of the image that a unit has among evenly spaced ones; None in layers without maps."""
-    if not spec.has_maps(layer):
-        return None
-    rows, columns = (spec.input_size / count for count in shapes(spec)[layer][1:])
-    return Box(unit.x * columns, unit.y * rows, (unit.x + 1) * columns, (unit.y + 1) * rows)
+def _patch_view(setup: _Setup, prepared: Prepared, unit: Unit, box: Box) -> UnitView:
+    """Return the view of a unit without a projection, with its cell in layers with maps."""
+    has_maps = setup.spec.has_maps(setup.layer)
+    cell = unit_cell(setup.spec, setup.layer, unit.y, unit.x) if has_maps else None
+    return replace(_view(prepared, box, None, None, Similarity(None, None)), cell=cell)
 
 
 def _view(

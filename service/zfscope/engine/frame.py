@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from zfscope.images.geometry import Box, Number, extract
 from zfscope.networks.receptive import ReceptiveField, receptive_fields
-from zfscope.networks.spec import NetworkSpec
+from zfscope.networks.spec import NetworkSpec, shapes
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,12 @@ class UnitFrame:
 def unit_frame(spec: NetworkSpec, layer: str) -> UnitFrame:
     """Return the frames of a layer's units."""
     return UnitFrame(receptive_fields(spec)[layer], spec.input_size)
+
+
+def unit_cell(spec: NetworkSpec, layer: str, y: int, x: int) -> Box:
+    """Return the part of the image that unit (y, x) of a layer with maps has, if it is divided evenly."""
+    rows, columns = (spec.input_size / count for count in shapes(spec)[layer][1:])
+    return Box(x * columns, y * rows, (x + 1) * columns, (y + 1) * rows)
 
 
 def crop_planes(planes: NDArray[Number], box: Box) -> NDArray[Number]:
