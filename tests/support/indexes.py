@@ -1,4 +1,4 @@
-"""Indexes of test models, built with the torch runtime."""
+"""Indexes of test models, built with the torch runtime, or ONNX Runtime for opaque networks."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,5 +11,6 @@ from zfscope.store import Model
 
 def index_photos(model: Model, photos: Path, name: str, layers: Sequence[str], **options: Any) -> Index:
     """Build an index in the index folder of a model. options: passed to `plan_scan`."""
-    plan, target = plan_scan(model.network.spec, layers, **options), indexes_folder(model) / name
-    return build_index(model, open_data(photos), plan, target, runtime=create_runtime("torch", model))
+    runtime = create_runtime("onnx" if model.is_opaque else "torch", model)
+    plan, target = plan_scan(model.spec, layers, **options), indexes_folder(model) / name
+    return build_index(model, open_data(photos), plan, target, runtime=runtime)

@@ -1,7 +1,7 @@
 """Small opaque networks with seeded weights, exported by torch or quantised, in model stores."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from tests.support.onnx_exports import export
 from zfscope.images.preprocess import Preprocessing
+from zfscope.networks.layers import GraphTensor
 from zfscope.store import Model, ModelStore, Provenance
 from zfscope.store.importing import ImportedModel, OpaqueNetwork, publish
 from zfscope.store.importing.onnx.opaque import read_opaque
@@ -182,3 +183,33 @@ def reference_tensors(
     feed = session.get_inputs()[0].name
     passes = [session.run([scores, *tensors], {feed: image[None]}) for image in images]
     return [np.concatenate(arrays) for arrays in zip(*passes, strict=True)]
+
+
+def layer_by_hand(layer: GraphTensor, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Arrange a tensor of the graph as maps or units, value by value."""
+    result = np.zeros((len(tensor), *layer.shape), np.float32)
+    for index in np.ndindex(result.shape):
+        image, number, *position = index
+        if layer.layout == "tokens":
+            token = layer.skipped + position[0] * layer.shape[2] + position[1]
+            result[index] = tensor[image, token, number]
+        elif layer.layout == "channels_last":
+            result[index] = tensor[image, position[0], position[1], number]
+        else:
+            result[index] = tensor[index]
+    return result
+
+
+def reference_outputs(
+    model: Model, images: NDArray[np.float32], layers: Sequence[str]
+) -> dict[str, NDArray[np.float32]]:
+    """Return the outputs of layers by ONNX Runtime on the exported file, image by image."""
+    found = [layer for layer in map(model.spec.layer, layers) if isinstance(layer, GraphTensor)]
+    _, *tensors = reference_tensors(model.name, images, [layer.tensor for layer in found])
+    return {layer.name: layer_by_hand(layer, tensor) for layer, tensor in zip(found, tensors, strict=True)}
+
+
+def input_by_hand(view: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return the network's input, (3, rows, columns), for a crop, (rows, columns, 3), by `COLOURS`."""
+    mean = np.array([120, 110, 100], np.float32)
+    return np.ascontiguousarray(((view.astype(np.float32) - mean) / 60).transpose(2, 0, 1))

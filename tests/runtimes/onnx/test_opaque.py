@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.support.opaque_models import NAMES, SIZE, add_opaque_model, reference_scores, reference_tensors
+from tests.support.opaque_models import (
+    NAMES,
+    SIZE,
+    add_opaque_model,
+    layer_by_hand,
+    reference_scores,
+    reference_tensors,
+)
 from zfscope.errors import InputError, NotFound
 from zfscope.networks.layers import GraphTensor
 from zfscope.runtimes import create_runtime
@@ -49,21 +56,6 @@ def test_scores_of_an_image_do_not_depend_on_the_batch(
     np.testing.assert_allclose(runtime.forward(images), alone, rtol=0, atol=1e-5)
 
 
-def by_hand(layer: GraphTensor, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Arrange a tensor of the graph as maps or units, value by value."""
-    result = np.zeros((len(tensor), *layer.shape), np.float32)
-    for index in np.ndindex(result.shape):
-        image, number, *position = index
-        if layer.layout == "tokens":
-            token = layer.skipped + position[0] * layer.shape[2] + position[1]
-            result[index] = tensor[image, token, number]
-        elif layer.layout == "channels_last":
-            result[index] = tensor[image, position[0], position[1], number]
-        else:
-            result[index] = tensor[index]
-    return result
-
-
 def test_layers_are_the_tensors_of_the_exported_file(
     model: Model, runtime: OpaqueRuntime, images: NDArray[np.float32]
 ) -> None:
@@ -75,7 +67,7 @@ def test_layers_are_the_tensors_of_the_exported_file(
         # A quantised value next to the edge of its step may be rounded to the other.
         tolerance = 1e-5 if "int8" not in model.name else 2e-2
         np.testing.assert_allclose(
-            outputs[layer.name], by_hand(layer, tensor), rtol=0, atol=tolerance * np.abs(tensor).max()
+            outputs[layer.name], layer_by_hand(layer, tensor), rtol=0, atol=tolerance * np.abs(tensor).max()
         )
 
 
