@@ -7,7 +7,13 @@ from zfscope.analysis.contract import Analysis, Context, Subanalysis, check_clas
 from zfscope.errors import InputError
 from zfscope.results import merge_notices
 from zfscope.store import Model
-from zfscope_analyzers.faithfulness.measure import measure_photo, method_of, passes_of, with_possible_control
+from zfscope_analyzers.faithfulness.measure import (
+    check_control,
+    measure_photo,
+    method_of,
+    passes_of,
+    with_possible_control,
+)
 from zfscope_analyzers.faithfulness.params import NAME, FaithfulnessParams
 from zfscope_analyzers.faithfulness.result import result_of
 
@@ -53,9 +59,11 @@ class Faithfulness:
         Raises NotFound for an unknown class or method; InputError for a number of labels that differs from
         that of photos, for an attribution, boxes or masks with several photos, for an attribution that is the
         same everywhere, of another size or not finite, and for a method that gives no attribution. An opaque
-        network has no control; a warning says so.
+        network has no control: a warning says so, and InputError is raised if it is requested.
         """
         check_classifies(context.model)
+        if "control" in params.model_fields_set:
+            check_control(context.model, params)
         params, notices = with_possible_control(context.model, params)
         count = len(context.images)
         _check_single(params, count)

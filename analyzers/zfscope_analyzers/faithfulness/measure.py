@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zfscope.analysis.contract import Context, Notice, Subanalysis
+from zfscope.errors import InputError
 from zfscope.images.fill import fill_input
 from zfscope.store import Model, opaque_reason
 from zfscope_analyzers.faithfulness.attribution import (
@@ -93,6 +94,13 @@ def passes_of(params: FaithfulnessParams) -> int:
     """Return the forward passes per photo, without those of the method."""
     curves = 2 + params.random + 2 * params.has_control
     return 2 + curves * (params.steps - 1)
+
+
+def check_control(model: Model, params: FaithfulnessParams) -> None:
+    """Raise InputError for a control of an opaque network, whose weights are not randomised."""
+    if model.is_opaque and params.has_control:
+        reason = f"{model.manifest.title} {opaque_reason(model.manifest)}"
+        raise InputError(f"control is set, but {reason}; its weights are not randomised", field="control")
 
 
 def with_possible_control(

@@ -112,6 +112,7 @@ def draw_figure(
         title=f"Occlusion sensitivity of {run.model.name}",
         subtitle=_subtitle(run),
         scale=_HEAT_NOTE if watched is None else f"{_HEAT_NOTE}; projection: grey is zero, symmetric scale",
+        columns=2 if len(panels) == 4 else 3,  # without a projection, two rows of two
     )
     return (picture("occlusion", drawn),)
 

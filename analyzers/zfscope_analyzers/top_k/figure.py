@@ -50,7 +50,7 @@ def draw_page(
     by_map = {index: [inspections[MapRank(index, rank)] for rank in range(shown.top)] for index in indices}
     kinds = 1 if model.is_opaque else 3 if control else 2
     cells = [_cell(model, shown, index, each, kinds) for index, each in by_map.items()]
-    columns = min(len(cells), (3 if len(cells) <= _FEW else 4) - control + model.is_opaque)
+    columns = min(len(cells), (3 if len(cells) <= _FEW else 4) - control)
     maps = grid(cells, columns, gap=_GAP)
     states = {each.state for index in indices if shown.alive[index] for each in by_map[index]}
     drawn = page(

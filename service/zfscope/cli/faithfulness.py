@@ -89,7 +89,11 @@ _PARAMETERS = opt.parameters_by_name(
     option("value", ClassValue, "Class score to follow.", ClassValue.probability),
     option("random", int | None, "Number of random orders, 0 for none.  [default: 5]", metavar="N"),
     option("seed", int | None, "Seed of the random orders.  [default: 0]", metavar="N"),
-    option("control", bool, "Also measure the attribution of randomised weights.", True),
+    option(
+        "control",
+        bool | None,
+        "Also measure the attribution of randomised weights.  [default: control, unless the model is opaque]",
+    ),
     option(
         "boxes",
         list[Any] | None,

@@ -10,7 +10,7 @@ import torch
 
 from tests.analyzers.conftest import SPEC, blobs, manifest_of
 from tests.analyzers.faithfulness.conftest import npy
-from tests.analyzers.opaque.conftest import REASON, analyze, context_of, softmax_by_hand
+from tests.analyzers.opaque.conftest import REASON, analyze, context_of, softmax_by_hand, without_passes
 from tests.support.opaque_models import add_opaque_model, input_by_hand, reference_scores
 from zfscope.analysis.contract import Context
 from zfscope.errors import InputError
@@ -98,3 +98,9 @@ def test_two_models_of_which_one_has_layers_are_compared(first: str, tmp_path: P
     assert "projection" not in result.tensors
     assert result.tensors["other-projection"].shape == (3, 32, 32)
     assert [picture.name for picture in result.pictures] == ["explain"]
+
+
+def test_a_control_that_is_asked_for_is_rejected_before_any_pass(context: Context) -> None:
+    with pytest.raises(InputError, match="control is set, but model '.*' version 1 " + REASON) as caught:
+        analyze("faithfulness", without_passes(context), control=True)
+    assert caught.value.field == "control"
