@@ -10,6 +10,7 @@ import onnx
 import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
+from tests.support.opaque_models import opaque_graph
 from zfscope.store import ModelStore
 
 Run = Callable[..., Any]
@@ -254,3 +255,58 @@ def test_weights_too_large_for_half_precision_are_rejected(import_model: Run, tm
     assert "values that are not finite in float16" in result.stderr
     assert not (tmp_path / "store").exists()
     assert import_model(file=tmp_path / "large.onnx").code == 0
+
+
+@pytest.fixture
+def opaque_file(tmp_path: Path) -> Callable[[str], Path]:
+    """Writes one of the opaque test networks as a file."""
+
+    def write(name: str) -> Path:
+        path = tmp_path / f"{name}.onnx"
+        path.write_bytes(opaque_graph(name))
+        return path
+
+    return write
+
+
+def test_a_graph_is_imported_as_a_whole(
+    import_model: Run, run: Run, photo: Path, opaque_file: Callable[[str], Path], tmp_path: Path
+) -> None:
+    result = import_model("--opaque", "--preprocessing", "torchvision", file=opaque_file("vit"))
+    assert (result.code, result.stderr) == (0, "")
+    model = ModelStore(tmp_path / "store").load("other")
+    assert model.is_opaque
+    card = (tmp_path / "store" / "other" / "1" / "README.md").read_text()
+    assert "Batches of any size were checked: " in card
+    printed = run("classify", photo, "--model", "other", "--store", tmp_path / "store", "--json").stdout
+    assert len(json.loads(printed)["classes"]) == 5
+
+
+def test_the_importer_proposes_to_import_a_graph_as_a_whole(
+    import_model: Run, opaque_file: Callable[[str], Path], tmp_path: Path
+) -> None:
+    result = import_model(file=opaque_file("convnext"))
+    assert result.code == 2
+    assert "LayerNormalization '/block1/norm/LayerNormalization': " in result.stderr
+    assert "; or import it as a whole with --opaque" in result.stderr
+    assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "code"), [("int8-dynamic", "single-images"), ("int8", ""), ("plain", "not-opaque")]
+)
+def test_warnings_say_what_an_opaque_import_costs(
+    name: str, code: str, import_model: Run, opaque_file: Callable[[str], Path], graph: Path
+) -> None:
+    file = graph if name == "plain" else opaque_file(name)
+    result = import_model("--opaque", "--preprocessing", "torchvision", "--json", file=file)
+    assert [warning["code"] for warning in json.loads(result.stdout)["warnings"]] == ([code] if code else [])
+
+
+def test_weights_of_an_opaque_graph_are_not_converted(
+    import_model: Run, opaque_file: Callable[[str], Path], tmp_path: Path
+) -> None:
+    result = import_model("--opaque", "--half", file=opaque_file("vit"))
+    assert result.code == 2
+    assert "--half is set with --opaque; the graph keeps its own weights" in result.stderr
+    assert not (tmp_path / "store").exists()

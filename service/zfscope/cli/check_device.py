@@ -46,9 +46,10 @@ def check_device(
     """
     from zfscope.runtimes import TorchServe
     from zfscope.runtimes.device_check import device_checks
-    from zfscope.store import ModelStore
+    from zfscope.store import ModelStore, require_layers
 
     loaded = ModelStore(find_store(store)).load(model, version)
+    require_layers(loaded.manifest)  # the reference is computed in float64, layer by layer
     server = TorchServe(torchserve) if torchserve else None
     results = _run(device_checks(loaded, device.value, torchserve=server))
     works = all(result.ok for result in results)

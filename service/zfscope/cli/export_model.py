@@ -13,6 +13,8 @@ from zfscope.errors import InputError
 from zfscope.location import find_store
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from zfscope.store import Model
 
 
@@ -39,7 +41,8 @@ def export_model(
         str,
         typer.Option(
             metavar="LAYER,...",
-            help="onnx: layers to output in addition to the class scores.  [default: every layer]",
+            help="onnx: layers to output in addition to the class scores.  [default: every layer; none of an "
+            "opaque network]",
         ),
     ] = "",
     batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="mar: maximum batch size.")] = 8,
@@ -54,7 +57,8 @@ def export_model(
 
     \b
     Formats:
-      onnx  ONNX graph with any batch size; outputs the class scores and the layers
+      onnx  ONNX graph with any batch size; outputs the class scores and the layers. Of an opaque network,
+            the graph as it is, with the tensors of the layers as outputs
       mar   TorchServe archive, with a torchserve.properties next to it; TorchServe's Python needs zfscope
 
     \b
@@ -82,16 +86,24 @@ def export_model(
 
 def _export_onnx(model: "Model", target: Path, layers: list[str] | None) -> None:
     from zfscope.files import folder_for_files, write_file
+
+    spec = model.spec
+    default = () if model.is_opaque else [layer.name for layer in spec.layers]
+    names = default if layers is None else [spec.layer(name, field="layers").name for name in layers]
+    with folder_for_files(target.parent):
+        write_file(target, _graph(model, names))
+
+
+def _graph(model: "Model", layers: "Sequence[str]") -> bytes:
+    """Return the graph of a model, with layers as outputs after the class scores."""
+    if model.is_opaque:
+        from zfscope.runtimes.onnx.opaque import opaque_graph
+
+        return opaque_graph(model, layers)
     from zfscope.runtimes.onnx.cache import export_graph
     from zfscope.runtimes.onnx.graph import with_layers
 
-    spec = model.spec
-    if layers is None:
-        names = [layer.name for layer in spec.layers]
-    else:
-        names = [spec.layer(name, field="layers").name for name in layers]
-    with folder_for_files(target.parent):
-        write_file(target, with_layers(export_graph(model), spec, names))
+    return with_layers(export_graph(model), model.spec, layers)
 
 
 def _next_step(export_format: ExportFormat, name: str, target: Path) -> str:

@@ -79,7 +79,7 @@ def gallery(
     from zfscope.gallery import build_gallery, plan_gallery
     from zfscope.local import LocalClient
     from zfscope.scan import open_data, open_index
-    from zfscope.store import ModelStore
+    from zfscope.store import ModelStore, require_layers
 
     root, wanted = find_store(store), [layer.strip() for layer in layers.split(",") if layer.strip()]
     models, name = ModelStore(root, indexes=indexes), index_name(index, data)
@@ -88,6 +88,7 @@ def gallery(
     client = LocalClient(models, runtime="torch", device=forward.device, precision=forward.precision)
     summary, photos = client.model(model, version).summary, open_data(data)
     loaded = models.load(summary.name, summary.version)
+    require_layers(loaded.manifest)  # pages show projections
     _build_indexes(models, loaded, photos, name, wanted, evolution=evolution, forward=forward)
     opened = open_index(loaded, name)
     plan = plan_gallery(

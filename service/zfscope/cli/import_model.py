@@ -14,8 +14,11 @@ from zfscope.cli.streams import echo
 from zfscope.location import find_target_store
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from zfscope.networks import Network
     from zfscope.results import Notice
+    from zfscope.store import Manifest
     from zfscope.store.importing import OpaqueNetwork
 
 
@@ -148,7 +151,8 @@ def import_model(
         preprocessing_assumed=not stated,
         precision="float16" if half else "float32",
     )
-    warnings = [*preprocessing_notices(ModelStore(target).manifest(name, version))]
+    manifest = ModelStore(target).manifest(name, version)
+    warnings = [*preprocessing_notices(manifest), *_graph_notices(manifest)]
     if out_of_order:
         warnings.append(Notice("labels-out-of-order", out_of_order, "labels"))
     _report(folder, name, target, as_json=as_json, warnings=warnings)
@@ -176,6 +180,28 @@ def _read(
         f"Batches of any size were checked: {whole.tensors} tensors of a batch differ from those of single "
         f"images by at most {whole.difference:.0e} of a tensor's largest value.",
     )
+
+
+def _graph_notices(manifest: "Manifest") -> "Iterator[Notice]":
+    """Yield warnings about an opaque graph that could be read as layers, or that runs images one by one."""
+    from zfscope.results import Notice
+
+    graph = manifest.graph
+    if graph is not None and not graph.obstacle:
+        yield Notice(
+            "not-opaque",
+            "the graph is a list of known layers; without --opaque, projections work too, and occlusion is "
+            "faster",
+            "opaque",
+        )
+    if graph is not None and not graph.batches:
+        yield Notice(
+            "single-images",
+            "images run one by one, since the batch dimension is fixed or images of a batch affect each "
+            'other; export the model with a free batch dimension (dynamic_axes={"image": {0: "N"}}), or '
+            "quantise it with ranges measured before (quantize_static)",
+            "opaque",
+        )
 
 
 def _numbers(text: str, field: str) -> tuple[float, ...] | None:

@@ -18,6 +18,12 @@ def with_outputs(graph: bytes, tensors: Sequence[str]) -> bytes:
     return data
 
 
+def with_more_outputs(graph: bytes, tensors: Sequence[str]) -> bytes:
+    """Return a graph with its outputs and, after them, the given tensors."""
+    names = [value.name for value in onnx.load_from_string(graph).graph.output]
+    return with_outputs(graph, [*names, *(name for name in tensors if name not in names)])
+
+
 def prune(graph: GraphProto, tensors: Sequence[str]) -> None:
     """Remove the nodes and constants that tensors do not need; ONNX Runtime warns of unused constants."""
     needed, kept = set(tensors), list[NodeProto]()

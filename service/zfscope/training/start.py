@@ -14,7 +14,7 @@ from zfscope.networks.network import Network, initialise
 from zfscope.networks.resize import resized_shapes
 from zfscope.networks.spec import NetworkSpec
 from zfscope.networks.transfer import common_layers, same_windows, transfer_filters
-from zfscope.store import Model
+from zfscope.store import Model, require_layers
 from zfscope.text import one_line
 from zfscope.training.recipe import Recipe
 from zfscope.training.settings import TrainingSettings
@@ -62,8 +62,10 @@ def training_start(settings: TrainingSettings, recipe: Recipe, classes: int) -> 
     """Return what a run starts from.
 
     Raises InputError if the recipe's mean does not suit it, if the network does not accept the recipe's sizes
-    of photos, or if it has no convolution.
+    of photos, if it has no convolution, or if it is opaque.
     """
+    if settings.source is not None:
+        require_layers(settings.source.manifest)
     _check_mean(settings, recipe)
     if settings.source is not None and not settings.source.spec.convolutions:
         message = f"{settings.source.manifest.title} has no convolution; choose a convolutional network"

@@ -16,7 +16,7 @@ from zfscope.runtimes.cells import compute_cell_maxima
 from zfscope.runtimes.onnx.runtime import pad_batch
 from zfscope.runtimes.onnx.session import onnxruntime_for, open_session
 from zfscope.runtimes.protocol import MapMaxima, check_call, check_images, compute_maxima, runtime_title
-from zfscope.store.graph import with_outputs
+from zfscope.store.graph import with_more_outputs, with_outputs
 from zfscope.store.manifest import OpaqueGraph
 from zfscope.store.store import Model
 
@@ -136,6 +136,13 @@ class OpaqueRuntime:
                     del self._sessions[next(key for key in self._sessions if key != (self._spec.scores,))]
             self._sessions.move_to_end(names)
             return self._sessions[names]
+
+
+def opaque_graph(model: Model, layers: Sequence[str]) -> bytes:
+    """Return the graph of an opaque network, with the tensors of layers as outputs after its own."""
+    assert model.graph is not None, "the model has a graph"
+    tensors = [cast(GraphTensor, model.spec.by_name[name]).tensor for name in layers]
+    return with_more_outputs(model.graph, tensors) if tensors else model.graph
 
 
 def as_layer(values: NDArray[np.float32], layer: GraphTensor) -> NDArray[np.float32]:
