@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 from torch import Tensor
 
-from zfscope.analysis.contract import ATTRIBUTION, Analysis, Context, Picture, Table, array, picture
+from zfscope.analysis.contract import ATTRIBUTION, Analysis, Context, Need, Picture, Table, array, picture
 from zfscope.analysis.control import (
     Similarity,
     check_down_to,
@@ -144,6 +144,7 @@ class Project:
     api_version = 2
     photos = (1, 1)
     params = ProjectParams
+    needs = (Need.network,)
 
     def cost(self, model: Model, params: ProjectParams) -> int:
         """Return one pass for the trace plus one per projection; twice that with a control."""

@@ -2,7 +2,8 @@
 
     from zfscope.plugin import Analysis, Context, Model
 
-The contract is `zfscope.analysis.contract`, with an example, and what a tensor named `attribution` means;
+The contract is `zfscope.analysis.contract`, with an example, the needs of analyzers, and what a tensor named
+`attribution` means;
 examples/zfscope-gradcam is a complete package.
 """
 
@@ -13,6 +14,7 @@ from zfscope.analysis.contract import (
     Analysis,
     Analyzer,
     Context,
+    Need,
     Notice,
     Picture,
     RunsOthers,
@@ -67,6 +69,7 @@ __all__ = [
     "MaxPool",
     "Model",
     "ModelStore",
+    "Need",
     "Network",
     "NetworkSpec",
     "NotFound",

@@ -10,10 +10,11 @@ from zfscope.store import Label
 
 
 class LabelledModel:
-    """A model with nothing but labels."""
+    """A model, and its manifest, with nothing but labels."""
 
     def __init__(self, *names: str) -> None:
         self.labels = tuple(Label(id=f"n{index}", name=name) for index, name in enumerate(names))
+        self.manifest = self
 
 
 def index_of(model: Any, label: str) -> int:

@@ -33,6 +33,7 @@ class Brightness:
     api_version = 2
     photos = (1, 1)
     params = BrightnessParams
+    needs = ()  # nothing of the model; see below
 
     def cost(self, model: Model, params: BrightnessParams) -> int:
         return 0  # forward passes per photo

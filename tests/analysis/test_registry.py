@@ -12,6 +12,7 @@ from typing import Any, Never
 import pytest
 from pydantic import BaseModel, Field, create_model
 
+from zfscope.analysis.needs import Need
 from zfscope.analysis.registry import load_analyzers
 from zfscope.analysis.reserved import GROUP, RESERVED
 from zfscope.errors import BrokenPlugin, NotFound
@@ -132,6 +133,13 @@ def test_a_plugin_that_cannot_be_instantiated_prevents_the_start(plugins: Module
         ("params", Callback, "params is <class '.*Callback'>, which has no JSON schema: PydanticInvalidFor"),
         ("photos", (2, 1), "photos must be the minimum and maximum"),
         ("photos", 1, "photos must be the minimum and maximum"),
+        (
+            "needs",
+            {"networks"},
+            r"needs is \{'networks'\}; it must be a collection of members of zfscope.plugin.Need: Need.net",
+        ),
+        ("needs", "network", "needs is 'network'; it must be a collection"),
+        ("needs", Need.network, "needs is <Need.network: 'network'>; it must be a collection"),
         ("cost", 5, r"cost must be a method with the arguments \(model, params\)"),
         (
             "analyze",

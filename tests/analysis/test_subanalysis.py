@@ -76,7 +76,9 @@ class Outer(Inner):
 
 REGISTRY = Registry([RegisteredAnalyzer(Inner(), "p", "1"), RegisteredAnalyzer(Outer(), "p", "1")])
 MODEL: Any = SimpleNamespace(
-    labels=(Label(id="n0", name="ant"), Label(id="n1", name="bee")), spec=SimpleNamespace(scores="fc8")
+    labels=(Label(id="n0", name="ant"), Label(id="n1", name="bee")),
+    spec=SimpleNamespace(scores="fc8"),
+    manifest=SimpleNamespace(graph=None),
 )
 
 

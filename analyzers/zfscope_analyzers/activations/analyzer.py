@@ -1,6 +1,6 @@
 """The analyzer `activations` and its result."""
 
-from zfscope.analysis.contract import Analysis, Context, Table
+from zfscope.analysis.contract import Analysis, Context, Need, Table
 from zfscope.results import Notice
 from zfscope.store import Model
 from zfscope_analyzers.activations.figure import MAX_TILES, draw_pictures, tile_name
@@ -25,6 +25,7 @@ class Activations:
     api_version = 2
     photos = (1, 1)
     params = ActivationsParams
+    needs = (Need.outputs,)
 
     def cost(self, model: Model, params: ActivationsParams) -> int:
         """Return one pass, which is the trace."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from zfscope.analysis.contract import Analysis, Context, picture
+from zfscope.analysis.contract import Analysis, Context, Need, picture
 from zfscope.errors import InputError
 from zfscope.results import merge_notices
 from zfscope.scan import Index, open_index
@@ -53,6 +53,7 @@ class CompareArchitectures:
     api_version = 2
     photos = (1, 16)
     params = CompareParams
+    needs = (Need.network,)
 
     def cost(self, model: Model, params: CompareParams) -> int:
         """Return the number of forward passes of all models for one photo."""

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from zfscope.analysis.contract import Analysis, Context, Picture, Table, picture
+from zfscope.analysis.contract import Analysis, Context, Need, Picture, Table, picture
 from zfscope.images.layout import cell, hstack, page, vstack
 from zfscope.store import Model
 from zfscope_analyzers.correspond.compare import (
@@ -53,6 +53,7 @@ class Correspond:
     api_version = 2
     photos = (2, 32)
     params = CorrespondParams
+    needs = (Need.outputs,)
 
     def cost(self, model: Model, params: CorrespondParams) -> int:
         """Return the number of forward passes per photo: one unoccluded, one per part and control draw."""

@@ -1,6 +1,6 @@
 """The analyzer `evolve` and its tables."""
 
-from zfscope.analysis.contract import Analysis, Context, Table
+from zfscope.analysis.contract import Analysis, Context, Need, Table
 from zfscope.choices import coarsest
 from zfscope.records import RecordState
 from zfscope.results import Cell, merge_notices
@@ -43,6 +43,7 @@ class Evolve:
     api_version = 2
     photos = (0, 0)
     params = EvolveParams
+    needs = (Need.network,)
 
     def cost(self, model: Model, params: EvolveParams) -> int:
         """Return two passes, a trace and a projection, per map and epoch; twice that with `settling`."""

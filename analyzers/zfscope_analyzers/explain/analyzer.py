@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from zfscope.analysis.contract import (
     Analysis,
     Context,
+    Need,
     Notice,
     Subanalysis,
     check_classifies,
@@ -43,6 +44,7 @@ class Explain:
     api_version = 2
     photos = (1, 1)
     params = ExplainParams
+    needs = (Need.scores,)
 
     def cost(self, model: Model, params: ExplainParams) -> int:
         """Return the passes of the curves for all models; those of the methods are added."""

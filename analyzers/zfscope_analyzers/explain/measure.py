@@ -24,7 +24,7 @@ from zfscope_analyzers.faithfulness.measure import (
 )
 
 # Projection for the comparison of two models.
-PROJECTION = Subanalysis("project", {"top": 1}, "other", "other", times=2)
+PROJECTION = Subanalysis("project", {"top": 1}, "other", "other", times=2, optional=True)
 # Most likely classes that are listed per model.
 TOP_CLASSES = 5
 

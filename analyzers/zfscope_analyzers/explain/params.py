@@ -76,6 +76,7 @@ class ExplainParams(Params):
                 f"methods[{index}]",
                 f"method_parameters.{method}",
                 times,
+                optional=True,
             )
             for index, method in enumerate(self.methods)
         ]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from zfscope.analysis.contract import Analysis, Context, Subanalysis, check_classifies, class_number
+from zfscope.analysis.contract import Analysis, Context, Need, Subanalysis, check_classifies, class_number
 from zfscope.errors import InputError
 from zfscope.results import merge_notices
 from zfscope.store import Model
@@ -42,6 +42,7 @@ class Faithfulness:
     api_version = 2
     photos = (1, 64)
     params = FaithfulnessParams
+    needs = (Need.scores, Need.outputs)
 
     def cost(self, model: Model, params: FaithfulnessParams) -> int:
         """Return the passes of the curves per photo; those of the method are added."""

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from zfscope.analysis.contract import (
     Analysis,
     Context,
+    Need,
     Picture,
     Table,
     check_classifies,
@@ -62,6 +63,7 @@ class InvarianceAnalyzer:
     api_version = 2
     photos = (1, 16)
     params = InvarianceParams
+    needs = (Need.scores, Need.outputs)
 
     def cost(self, model: Model, params: InvarianceParams) -> int:
         """Return the number of forward passes per photo: one for each value, and one for the original."""

@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 
-from zfscope.analysis.contract import Analysis, Context
+from zfscope.analysis.contract import Analysis, Context, Need
 from zfscope.store import Model
 from zfscope_analyzers.occlude.params import OccludeParams
 from zfscope_analyzers.occlude.passes import OcclusionScores, run_passes
@@ -43,6 +43,7 @@ class Occlude:
     api_version = 2
     photos = (1, 1)
     params = OccludeParams
+    needs = (Need.scores, Need.outputs)
 
     def cost(self, model: Model, params: OccludeParams) -> int:
         """Return one pass per window plus those without occlusion; recomputing costs less."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zfscope.analysis.contract import Analysis, Context, Notice, Table
+from zfscope.analysis.contract import Analysis, Context, Need, Notice, Table
 from zfscope.choices import coarsest
 from zfscope.records import Record, RecordState
 from zfscope.results import Cell, merge_notices
@@ -63,6 +63,7 @@ class TopKAnalyzer:
     api_version = 2
     photos = (0, 0)
     params = TopKParams
+    needs = (Need.outputs,)
 
     def cost(self, model: Model, params: TopKParams) -> int:
         """Return two passes, a trace and a projection, per record; twice that with a control."""

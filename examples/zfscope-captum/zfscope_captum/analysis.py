@@ -15,6 +15,7 @@ from zfscope.plugin import (
     Context,
     Label,
     Model,
+    Need,
     Picture,
     Table,
     array,
@@ -124,6 +125,7 @@ class CaptumAnalyzer(Generic[ParamsT]):
     params: type[ParamsT]
     api_version = 2
     photos = (1, 1)
+    needs = (Need.network, Need.scores)
 
     def __init__(self) -> None:
         # Captum warns, in each call, that it registers hooks: here, on a module that no other call uses.

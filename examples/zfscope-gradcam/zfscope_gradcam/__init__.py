@@ -16,6 +16,7 @@ from zfscope.plugin import (
     Label,
     Layer,
     Model,
+    Need,
     Network,
     NetworkSpec,
     Picture,
@@ -78,6 +79,7 @@ class GradCam:
     api_version = 2
     photos = (1, 1)
     params = GradCamParams
+    needs = (Need.network, Need.scores)
 
     def cost(self, model: Model, params: GradCamParams) -> int:
         """Return the number of passes: one forward, one backward."""

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from zfscope.analysis.contract import Analysis, Context
 from zfscope.analysis.registry import Registry
 from zfscope.analysis.run import check_cost, check_photos, read_params, run, translate_errors, validate_result
-from zfscope.analysis.subanalysis import check_subanalyses, total_cost
+from zfscope.analysis.subanalysis import check_needs, check_subanalyses, total_cost
 from zfscope.analysis.trace_cache import TraceCache
 from zfscope.answers.analysis import Analyzed, Size
 from zfscope.cancellation import interruptible
@@ -121,6 +121,7 @@ def analyze(
     if call.admit:
         call.admit(model, params)
     with translate_errors(registered, under=under):
+        check_needs(host.registry, analyzer, model.manifest, params)
         cost = partial(total_cost, host.registry)
         check_cost(analyzer, model, params, host.max_passes, photos=photos, under=under, cost=cost)
     with interruptible(check_cancelled):

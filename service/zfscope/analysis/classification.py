@@ -10,7 +10,7 @@ from zfscope.errors import InputError, NotFound
 from zfscope.images.preprocess import Prepared
 from zfscope.results import Notice, merge_notices
 from zfscope.runtimes import Runtime
-from zfscope.store import Model
+from zfscope.store import Manifest, Model
 
 DEFAULT_TOP = 5
 MAX_TOP = 1000
@@ -71,13 +71,17 @@ def likeliest(model: Model, logits: NDArray[np.float32], top: int) -> tuple[Clas
 
 def check_classifies(model: Model) -> None:
     """Raise InputError for a model that ends in feature maps, and so has no class scores."""
-    if not model.labels:
-        last = model.spec.scores
+    if reason := no_classes_reason(model.manifest):
         raise InputError(
-            f"{model.manifest.title} has no classes: it ends in the feature maps of '{last}'; "
-            "use it for projections, or name another model",
-            field="model",
+            f"{model.manifest.title} {reason}; use it for projections, or name another model", field="model"
         )
+
+
+def no_classes_reason(manifest: Manifest) -> str:
+    """Return why a model has no class scores, as the end of a sentence about it; empty if it has them."""
+    if manifest.labels:
+        return ""
+    return f"has no classes: it ends in the feature maps of '{manifest.network.scores}'"
 
 
 def class_number(model: Model, label: str, *, field: str) -> int:

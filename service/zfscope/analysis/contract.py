@@ -11,6 +11,7 @@
         api_version = 2
         photos = (1, 1)
         params = BrightnessParams
+        needs = ()  # nothing of the model; see below
 
         def cost(self, model: Model, params: BrightnessParams) -> int:
             return 0  # forward passes per photo
@@ -21,6 +22,13 @@
             return Analysis(numbers={"level": float(photo[:, :, params.channel].mean())})
 
 A package registers the class as an entry point in the group `zfscope.analyzers`, under the analyzer's name.
+
+`needs` is a collection of members of `Need`: what a model must have for the analyzer to run. `Need.network`
+is a list of layers to walk, by `Model.network`, `Context.trace` or `Context.control`: opaque graphs lack it.
+`Need.scores` are class scores; networks that end in feature maps have none. `Need.outputs` are outputs of
+layers, by `Context.trace_layers`; all models have them. A request for a model that lacks one is rejected
+before any work, and lists of analyzers say why. Without the attribute, an analyzer counts as needing a
+network: the safe default.
 
 An analyzer that explains a class may give the tensor `attribution`, float32 (rows, columns) of the
 network's input (the first crop): how much each pixel supports the class, signed; deletion removes the
@@ -38,6 +46,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from zfscope.analysis.classification import check_classifies, class_number
+from zfscope.analysis.needs import Need
 from zfscope.choices import PrecisionName
 from zfscope.images.limits import DecodeLimits, environment_limits
 from zfscope.images.preprocess import Prepared
@@ -59,6 +68,7 @@ __all__ = [
     "Analysis",
     "Analyzer",
     "Context",
+    "Need",
     "Notice",
     "Picture",
     "RunsOthers",
@@ -128,7 +138,8 @@ class Subanalysis:
 
     analyzer: name. parameters: as given by the caller. field: parameter of the outer analysis that names the
     analyzer. under: parameter of the outer analysis that contains the parameters. Errors name them. times:
-    how often it runs.
+    how often it runs. optional: whether the outer analysis has a result without it; if not, a request for a
+    model that it cannot run with is rejected.
     """
 
     analyzer: str
@@ -136,6 +147,7 @@ class Subanalysis:
     field: str
     under: str
     times: int = 1
+    optional: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -263,7 +275,8 @@ class Context:
 class Analyzer(Protocol[ParamsT]):
     """An analysis of photos by a model. One instance serves all requests, concurrently from several threads.
 
-    Properties may be implemented as class attributes, as in the example above.
+    Properties may be implemented as class attributes, as in the example above. One more is optional: `needs`,
+    a collection of `Need`; see above.
     """
 
     @property

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from zfscope.analysis.contract import API_VERSION, Analyzer
 from zfscope.analysis.faults import describe_exception, translate_exceptions
+from zfscope.analysis.needs import Need
 from zfscope.analysis.reserved import GROUP, RESERVED
 from zfscope.errors import BrokenPlugin, NotFound
 from zfscope.validation import nearest_name
@@ -134,6 +135,7 @@ def _faults(analyzer: Any, name: str) -> Iterator[str]:
     yield from _params_faults(getattr(analyzer, "params", None))
     if not _is_range(getattr(analyzer, "photos", None)):
         yield "photos must be the minimum and maximum number of photos, such as (1, 1)"
+    yield from _needs_faults(getattr(analyzer, "needs", ()))
     for method, arguments in (("cost", ("model", "params")), ("analyze", ("context", "params"))):
         if not _takes(getattr(analyzer, method, None), len(arguments)):
             yield f"{method} must be a method with the arguments ({', '.join(arguments)})"
@@ -152,6 +154,12 @@ def _params_faults(params: Any) -> Iterator[str]:
         if name.replace("-", "_") in RESERVED:
             reserved = ", ".join(RESERVED)
             yield f"a parameter is named '{name}', an option of every analyzer; reserved names: {reserved}"
+
+
+def _needs_faults(needs: Any) -> Iterator[str]:
+    if not isinstance(needs, Collection) or not all(isinstance(need, Need) for need in needs):
+        members = ", ".join(f"Need.{need}" for need in Need)
+        yield f"needs is {needs!r}; it must be a collection of members of zfscope.plugin.Need: {members}"
 
 
 def _is_range(photos: Any) -> bool:

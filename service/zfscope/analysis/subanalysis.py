@@ -8,10 +8,11 @@ from typing import Any
 from pydantic import BaseModel
 
 from zfscope.analysis.contract import Analysis, Analyzer, Context, Subanalysis
+from zfscope.analysis.needs import check_available
 from zfscope.analysis.registry import RegisteredAnalyzer, Registry, load_analyzers
 from zfscope.analysis.run import check_photos, cost_of, read_params, run, translate_errors
 from zfscope.errors import InputError, NotFound
-from zfscope.store import Model
+from zfscope.store import Manifest, Model
 
 
 def declared(analyzer: Analyzer[Any], params: BaseModel) -> Sequence[Subanalysis]:
@@ -31,6 +32,21 @@ def check_subanalyses(registry: Registry, analyzer: Analyzer[Any], params: BaseM
             check_photos(registered.analyzer, photos)
         inner = read_params(registered.analyzer, other.parameters, under=other.under)
         check_subanalyses(registry, registered.analyzer, inner, photos=photos)
+
+
+def check_needs(registry: Registry, analyzer: Analyzer[Any], manifest: Manifest, params: BaseModel) -> None:
+    """Raise InputError unless a model has what an analyzer and the analyses that it has to run need.
+
+    The field is `model`, or the parameter that names the other analyzer.
+    """
+    check_available(analyzer, manifest, field="model")
+    for other in declared(analyzer, params):
+        if not other.optional:
+            registered = _find(registry, other)
+            check_available(registered.analyzer, manifest, field=other.field)
+            with translate_errors(registered, under=other.under):
+                inner = read_params(registered.analyzer, other.parameters)
+                check_needs(registry, registered.analyzer, manifest, inner)
 
 
 def total_cost(registry: Registry, analyzer: Analyzer[Any], model: Model, params: BaseModel) -> int:
@@ -68,6 +84,7 @@ def run_subanalysis(
             **parameters,
         }
     params = read_params(analyzer, parameters, under=other.under)
+    check_available(analyzer, context.model.manifest, field=other.field)
 
     def progress(fraction: float, _: object = None) -> None:
         if last > first:

@@ -321,8 +321,13 @@ def require_layers(manifest: Manifest) -> None:
 
 
 def opaque_reason(manifest: Manifest) -> str:
-    """Return why an opaque network cannot be walked, as the end of a sentence about its model."""
-    obstacle = manifest.graph.obstacle if manifest.graph else ""
+    """Return why an opaque network cannot be walked, as the end of a sentence about its model.
+
+    Empty for a list of layers.
+    """
+    if not manifest.graph:
+        return ""
+    obstacle = manifest.graph.obstacle
     return f"is an opaque graph, not a list of layers{f' ({obstacle})' if obstacle else ''}"
 
 
