@@ -91,3 +91,28 @@ def test_bfloat16_is_refused_with_the_reason(run: Run, model: Model, photos: Pat
     result = run("evaluate", photos, *store, "--precision", "bfloat16")
     assert result.code != 0
     assert "ONNX Runtime has no convolution of this type" in result.stderr
+
+
+def test_analyzers_that_cannot_run_are_marked_with_the_reason(run: Run, model: Model, tmp_path: Path) -> None:
+    store = ("--model", "vit", "--store", tmp_path / "opaque")
+    shown = run("analyzers", *store).stdout
+    assert "project (unavailable)" in shown
+    assert "occlude (unavailable)" not in shown
+    assert f"Unavailable: 'project' needs a network of layers to walk; {REASON}" in shown
+    listed = {
+        each["name"]: each for each in json.loads(run("analyzers", *store, "--json").stdout)["analyzers"]
+    }
+    assert listed["project"]["needs"] == ["network"]
+    assert REASON in listed["project"]["unavailable"]
+    assert listed["occlude"]["unavailable"] == ""
+
+
+@pytest.mark.parametrize(("name", "one_by_one"), [("vit", False), ("int8-dynamic", True)])
+def test_a_description_says_that_the_graph_is_opaque(
+    run: Run, tmp_path: Path, name: str, one_by_one: bool
+) -> None:
+    add_opaque_model(tmp_path / "opaque", name)
+    shown = run("models", name, "--store", tmp_path / "opaque").stdout
+    assert "Opaque graph, not a list of layers (" in shown
+    assert ("; images run one by one" in shown) == one_by_one
+    assert "unknown" in shown

@@ -11,6 +11,7 @@ from zfscope.answers import (
     Classification,
     ClassScore,
     Correspondence,
+    GraphInfo,
     ModelInfo,
     ModelSummary,
     PartCorrespondence,
@@ -63,6 +64,14 @@ EXAMPLES: tuple[tuple[Any, type[Message]], ...] = (
         pb.CorrespondResponse,
     ),
     (AnalyzerInfo("a", "b", "c", "1", {"type": "object"}, None, 1, 16), pb.Analyzer),
+    (
+        AnalyzerInfo("a", "b", "c", "1", {}, 2, 1, 1, ("network", "scores", "outputs"), "it lacks one"),
+        pb.Analyzer,
+    ),
+    (
+        ModelInfo(SUMMARY, (), (), STEPS, None, graph=GraphInfo("Concat 'a'", False)),
+        model_pb2.GetModelResponse,
+    ),
     (Progress(0.5, None, None), pb.Progress),
     (
         Analysis(

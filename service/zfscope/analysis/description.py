@@ -1,16 +1,26 @@
 """Descriptions of models, layers and analyzers; no weights are loaded."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from math import prod
 from typing import Any
 
 from zfscope.analysis.contract import Analyzer
+from zfscope.analysis.needs import needs_of, unavailable_reason
 from zfscope.analysis.registry import RegisteredAnalyzer, Registry
 from zfscope.analysis.run import default_cost, translate_errors
 from zfscope.analysis.subanalysis import total_cost
 from zfscope.answers.analysis import AnalyzerInfo
-from zfscope.answers.models import Accuracy, LabelInfo, LayerInfo, ModelInfo, ModelSummary, PreprocessingInfo
+from zfscope.answers.models import (
+    Accuracy,
+    GraphInfo,
+    LabelInfo,
+    LayerInfo,
+    ModelInfo,
+    ModelSummary,
+    PreprocessingInfo,
+)
 from zfscope.images.preprocess import Preprocessing
 from zfscope.networks.landmarks import blocks
 from zfscope.networks.layer import Layer
@@ -83,13 +93,24 @@ def model_info(manifest: Manifest, default: Key | None, precision: str) -> Model
         preprocessing=_preprocessing(manifest.preprocessing),
         accuracy=_accuracy(manifest.accuracy) if manifest.accuracy else None,
         precision=precision,
+        graph=GraphInfo(manifest.graph.obstacle, manifest.graph.batches) if manifest.graph else None,
     )
 
 
 def list_analyzers(registry: Registry, model: Model) -> tuple[AnalyzerInfo, ...]:
-    """Describe all analyzers, with their costs for a model. Raises AnalyzerFailed if an analyzer fails."""
+    """Describe all analyzers, with their costs for a model and why they cannot run with it.
+
+    Raises AnalyzerFailed if an analyzer fails.
+    """
     costs = partial(default_cost, model=model, cost=partial(total_cost, registry))
-    return tuple(analyzer_info(registered, costs) for registered in registry.values())
+
+    def describe_one(registered: RegisteredAnalyzer) -> AnalyzerInfo:
+        reason = unavailable_reason(registered.analyzer, model.manifest)
+        # Without a network, the estimate of an analyzer that needs one could fail.
+        info = analyzer_info(registered) if reason else analyzer_info(registered, costs)
+        return replace(info, unavailable=reason)
+
+    return tuple(map(describe_one, registry.values()))
 
 
 def analyzer_info(
@@ -106,6 +127,7 @@ def analyzer_info(
             analyzer.params.model_json_schema(),
             cost(analyzer),
             *analyzer.photos,
+            needs=tuple(need.value for need in needs_of(analyzer)),
         )
 
 

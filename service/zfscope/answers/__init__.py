@@ -26,7 +26,15 @@ from zfscope.answers.invariance import (
     InvarianceTensors,
     LayerDistances,
 )
-from zfscope.answers.models import Accuracy, LabelInfo, LayerInfo, ModelInfo, ModelSummary, PreprocessingInfo
+from zfscope.answers.models import (
+    Accuracy,
+    GraphInfo,
+    LabelInfo,
+    LayerInfo,
+    ModelInfo,
+    ModelSummary,
+    PreprocessingInfo,
+)
 from zfscope.answers.occlude import OCCLUDE, ClassChange, OccludedClass, OccludedMap, Occlusion
 from zfscope.answers.project import PROJECT, Projection, Projections, Unit
 from zfscope.answers.top_k import TOP_K, ClassCount, IndexedPhoto, MapHistogram, TopK, TopMap, TopRecord
@@ -59,6 +67,7 @@ __all__ = [
     "FaithfulnessMean",
     "FaithfulnessPhoto",
     "FaithfulnessResult",
+    "GraphInfo",
     "IndexedPhoto",
     "Invariance",
     "InvarianceCurve",

@@ -23,7 +23,8 @@ class AnalyzerInfo:
 
     distribution, version: package that provides it. parameters_schema: JSON schema of its parameters. cost:
     approximate number of forward passes per photo with default parameters, None if not all have one.
-    min_images, max_images: range of the number of photos.
+    min_images, max_images: range of the number of photos. needs: parts of a model that it needs: `network`,
+    `scores`, `outputs`. unavailable: why it cannot run with the model, empty if it can.
     """
 
     name: str
@@ -34,6 +35,8 @@ class AnalyzerInfo:
     cost: int | None
     min_images: int
     max_images: int
+    needs: tuple[str, ...] = ()
+    unavailable: str = ""
 
     @property
     def photos(self) -> tuple[int, int]:

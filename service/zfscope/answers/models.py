@@ -29,8 +29,8 @@ class LayerInfo:
 
     shape: shape of its output for one image, (maps, rows, columns) or (units,). stride_px,
     receptive_field_px: the larger of rows and columns, in pixels of the network's input; None if units see
-    the whole input, as are the separate numbers of rows and columns. block: whether the layer is one of those
-    to list first: outputs of blocks, and layers that analyses use by default.
+    the whole input or the network is opaque, as are the separate numbers of rows and columns. block: whether
+    the layer is one of those to list first: outputs of blocks, and layers that analyses use by default.
     """
 
     name: str
@@ -85,11 +85,23 @@ class Accuracy:
 
 
 @dataclass(frozen=True)
+class GraphInfo:
+    """How the graph of an opaque network runs.
+
+    obstacle: why it cannot be read as a list of layers; empty if it can. batches: whether it accepts any
+    number of images at once; otherwise images run one by one.
+    """
+
+    obstacle: str
+    batches: bool
+
+
+@dataclass(frozen=True)
 class ModelInfo:
     """A model with its layers, labels and preprocessing. accuracy: None if not measured.
 
     precision: in which the service, or this process, classifies with it: `float32`, `tf32` or `bfloat16`;
-    empty if an older service does not state it.
+    empty if an older service does not state it. graph: of an opaque network; None for a list of layers.
     """
 
     summary: ModelSummary
@@ -98,6 +110,7 @@ class ModelInfo:
     preprocessing: PreprocessingInfo
     accuracy: Accuracy | None
     precision: str = "float32"
+    graph: GraphInfo | None = None
 
     def _repr_html_(self) -> str:
         columns = ("layer", "kind", "output", "parameters", "stride px", "receptive field px")

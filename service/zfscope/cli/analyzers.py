@@ -22,11 +22,13 @@ def analyzers(
 ) -> None:
     """List the installed analyzers with their package and cost.
 
-    The cost is the number of network passes per photo.
+    The cost is the number of network passes per photo. Analyzers that cannot run with the model are marked,
+    with the reason below the table.
 
     \b
     Examples:
       zfscope analyzers
+      zfscope analyzers --model squeezenet-imagenet
       zfscope analyzers --server localhost:50051 --json
     """
     with connect(server, store) as client:
@@ -37,7 +39,7 @@ def analyzers(
     columns = {"analyzer": "left", "package": "left", "passes per photo": "right", "summary": "left"}
     rows = [
         (
-            info.name,
+            f"{info.name} (unavailable)" if info.unavailable else info.name,
             f"{info.distribution} {info.version}",
             "" if info.cost is None else f"{info.cost:,}",
             info.summary,
@@ -45,6 +47,9 @@ def analyzers(
         for info in infos
     ]
     print_table("Analyzers", columns, rows)
+    for info in infos:
+        if info.unavailable:
+            echo(f"Unavailable: {info.unavailable}")
     echo("Run `zfscope analyze NAME --help` for an analyzer's options.")
 
 

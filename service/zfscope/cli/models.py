@@ -19,7 +19,7 @@ from zfscope.errors import DamagedModel, InputError
 from zfscope.location import find_store
 
 if TYPE_CHECKING:
-    from zfscope.client import LayerInfo, ModelInfo, ModelSummary, PreprocessingInfo
+    from zfscope.client import GraphInfo, LayerInfo, ModelInfo, ModelSummary, PreprocessingInfo
 
 
 _LIST = "list"
@@ -152,7 +152,9 @@ def _print_model(model: "ModelInfo", selection: LayerSelection | None) -> None:
     columns |= {"receptive field (px)": "right", "stride (px)": "right"}
     title = f"{title_of(summary.name, summary.version, model.precision)}: {summary.summary}"
     shown = _selected(model.layers, selection)
-    print_table(title, columns, [_layer_row(layer) for layer in shown])
+    print_table(title, columns, [_layer_row(layer, is_opaque=model.graph is not None) for layer in shown])
+    if model.graph:
+        echo(_graph_line(model.graph))
     if others := len(model.layers) - len(shown):
         echo(f"Outputs of blocks; {others} other layers: zfscope models {summary.name} --layers all")
     echo(_preprocessing_line(model.preprocessing))
@@ -169,6 +171,13 @@ def _print_model(model: "ModelInfo", selection: LayerSelection | None) -> None:
         f"Classes: {', '.join(label.name for label in model.labels[:20])}"
         f"{' ...' if len(model.labels) > 20 else ''}"
     )
+
+
+def _graph_line(graph: "GraphInfo") -> str:
+    """Describe the graph of an opaque network in one line."""
+    obstacle = f" ({graph.obstacle})" if graph.obstacle else ""
+    batches = "" if graph.batches else "; images run one by one"
+    return f"Opaque graph, not a list of layers{obstacle}{batches}"
 
 
 def _preprocessing_line(steps: "PreprocessingInfo") -> str:
@@ -190,13 +199,15 @@ def _selected(layers: "tuple[LayerInfo, ...]", selection: LayerSelection | None)
     return blocks if selection is LayerSelection.blocks and blocks else layers
 
 
-def _layer_row(layer: "LayerInfo") -> tuple[str, ...]:
+def _layer_row(layer: "LayerInfo", *, is_opaque: bool) -> tuple[str, ...]:
+    # Receptive fields in an opaque network are unknown; a unit without a position counts as seeing all.
+    unlimited = "unknown" if is_opaque and len(layer.shape) > 1 else "all"
     return (
         layer.name,
         layer.kind,
         " x ".join(map(str, layer.shape)),
         f"{layer.parameters:,}" if layer.parameters else "",
-        _extent(layer.receptive_field_rows_px, layer.receptive_field_columns_px) or "all",
+        _extent(layer.receptive_field_rows_px, layer.receptive_field_columns_px) or unlimited,
         _extent(layer.stride_rows_px, layer.stride_columns_px),
     )
 

@@ -340,6 +340,34 @@ RECORD_STATE_DEAD: RecordState.ValueType  # 6
 """No photo of the index activates the map, so there is no record. Sent only by Evolve."""
 Global___RecordState: _TypeAlias = RecordState  # noqa: Y015
 
+class _Need:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _NeedEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Need.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    NEED_UNSPECIFIED: _Need.ValueType  # 0
+    """Never sent."""
+    NEED_NETWORK: _Need.ValueType  # 1
+    """A list of layers to walk, which opaque graphs lack."""
+    NEED_SCORES: _Need.ValueType  # 2
+    """Class scores, which networks that end in feature maps lack."""
+    NEED_OUTPUTS: _Need.ValueType  # 3
+    """Outputs of layers, which all models have."""
+
+class Need(_Need, metaclass=_NeedEnumTypeWrapper):
+    """A part of a model that an analyzer needs."""
+
+NEED_UNSPECIFIED: Need.ValueType  # 0
+"""Never sent."""
+NEED_NETWORK: Need.ValueType  # 1
+"""A list of layers to walk, which opaque graphs lack."""
+NEED_SCORES: Need.ValueType  # 2
+"""Class scores, which networks that end in feature maps lack."""
+NEED_OUTPUTS: Need.ValueType  # 3
+"""Outputs of layers, which all models have."""
+Global___Need: _TypeAlias = Need  # noqa: Y015
+
 @_typing.final
 class UnitRef(_message.Message):
     """A unit of a layer."""
@@ -3223,7 +3251,7 @@ Global___Settling: _TypeAlias = Settling  # noqa: Y015
 
 @_typing.final
 class ListAnalyzersRequest(_message.Message):
-    """The model for which costs are estimated."""
+    """The model for which costs are estimated, and needs checked."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -3287,6 +3315,8 @@ class Analyzer(_message.Message):
     COST_FIELD_NUMBER: _builtins.int
     MIN_IMAGES_FIELD_NUMBER: _builtins.int
     MAX_IMAGES_FIELD_NUMBER: _builtins.int
+    NEEDS_FIELD_NUMBER: _builtins.int
+    UNAVAILABLE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name to pass to Analyze: lower case, digits and hyphens."""
     summary: _builtins.str
@@ -3304,9 +3334,15 @@ class Analyzer(_message.Message):
     """Minimum number of photos, 0 or more."""
     max_images: _builtins.int
     """Maximum number of photos."""
+    unavailable: _builtins.str
+    """Reason, in one sentence, why the analyzer cannot run with the model; empty if it can."""
     @_builtins.property
     def parameters_schema(self) -> _struct_pb2.Struct:
         """JSON schema of the parameters: names, types, defaults, descriptions."""
+
+    @_builtins.property
+    def needs(self) -> _containers.RepeatedScalarFieldContainer[Global___Need.ValueType]:
+        """Parts of a model that the analyzer needs; empty for none."""
 
     def __init__(
         self,
@@ -3319,10 +3355,12 @@ class Analyzer(_message.Message):
         cost: _builtins.int | None = ...,
         min_images: _builtins.int = ...,
         max_images: _builtins.int = ...,
+        needs: _abc.Iterable[Global___Need.ValueType] | None = ...,
+        unavailable: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "cost", b"cost", "parameters_schema", b"parameters_schema"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "cost", b"cost", "distribution", b"distribution", "max_images", b"max_images", "min_images", b"min_images", "name", b"name", "parameters_schema", b"parameters_schema", "summary", b"summary", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "cost", b"cost", "distribution", b"distribution", "max_images", b"max_images", "min_images", b"min_images", "name", b"name", "needs", b"needs", "parameters_schema", b"parameters_schema", "summary", b"summary", "unavailable", b"unavailable", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cost: _TypeAlias = _typing.Literal["cost"]  # noqa: Y015
     _WhichOneofArgType__cost: _TypeAlias = _typing.Literal["_cost", b"_cost"]  # noqa: Y015

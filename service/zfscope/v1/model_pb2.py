@@ -25,17 +25,17 @@ _sym_db = _symbol_database.Default()
 from zfscope.v1 import precision_pb2 as zfscope_dot_v1_dot_precision__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16zfscope/v1/model.proto\x12\nzfscope.v1\x1a\x1azfscope/v1/precision.proto\"\x13\n\x11ListModelsRequest\">\n\x12ListModelsResponse\x12(\n\x06models\x18\x01 \x03(\x0b\x32\x18.zfscope.v1.ModelSummary\"B\n\x0fGetModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x14\n\x07version\x18\x02 \x01(\x05H\x00\x88\x01\x01\x42\n\n\x08_version\"\x87\x02\n\x10GetModelResponse\x12)\n\x07summary\x18\x01 \x01(\x0b\x32\x18.zfscope.v1.ModelSummary\x12!\n\x06layers\x18\x02 \x03(\x0b\x32\x11.zfscope.v1.Layer\x12!\n\x06labels\x18\x03 \x03(\x0b\x32\x11.zfscope.v1.Label\x12\x30\n\rpreprocessing\x18\x04 \x01(\x0b\x32\x19.zfscope.v1.Preprocessing\x12&\n\x08\x61\x63\x63uracy\x18\x05 \x01(\x0b\x32\x14.zfscope.v1.Accuracy\x12(\n\tprecision\x18\x06 \x01(\x0e\x32\x15.zfscope.v1.Precision\"\x98\x01\n\x0cModelSummary\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\x12\x0f\n\x07summary\x18\x03 \x01(\t\x12\x0f\n\x07network\x18\x04 \x01(\t\x12\x0f\n\x07\x63lasses\x18\x05 \x01(\x05\x12\x12\n\nparameters\x18\x06 \x01(\x03\x12\x12\n\nis_default\x18\x07 \x01(\x08\x12\x0e\n\x06\x64\x61mage\x18\x08 \x01(\t\"\xa3\x03\n\x05Layer\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\r\n\x05shape\x18\x03 \x03(\x03\x12\x12\n\nparameters\x18\x04 \x01(\x03\x12\x16\n\tstride_px\x18\x05 \x01(\x05H\x00\x88\x01\x01\x12\x1f\n\x12receptive_field_px\x18\x06 \x01(\x05H\x01\x88\x01\x01\x12\x1b\n\x0estride_rows_px\x18\x07 \x01(\x05H\x02\x88\x01\x01\x12\x1e\n\x11stride_columns_px\x18\x08 \x01(\x05H\x03\x88\x01\x01\x12$\n\x17receptive_field_rows_px\x18\t \x01(\x05H\x04\x88\x01\x01\x12\'\n\x1areceptive_field_columns_px\x18\n \x01(\x05H\x05\x88\x01\x01\x12\r\n\x05\x62lock\x18\x0b \x01(\x08\x42\x0c\n\n_stride_pxB\x15\n\x13_receptive_field_pxB\x11\n\x0f_stride_rows_pxB\x14\n\x12_stride_columns_pxB\x1a\n\x18_receptive_field_rows_pxB\x1d\n\x1b_receptive_field_columns_px\"!\n\x05Label\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"\xc3\x01\n\rPreprocessing\x12\x15\n\rshort_side_px\x18\x01 \x01(\x05\x12\x11\n\tcentre_px\x18\x02 \x01(\x05\x12\x0f\n\x07\x63rop_px\x18\x03 \x01(\x05\x12*\n\x08\x63hannels\x18\x04 \x01(\x0e\x32\x18.zfscope.v1.ChannelOrder\x12\x0c\n\x04mean\x18\x05 \x03(\x02\x12\x0b\n\x03std\x18\x06 \x03(\x02\x12\x30\n\rinterpolation\x18\x07 \x01(\x0e\x32\x19.zfscope.v1.Interpolation\"\xd0\x01\n\x08\x41\x63\x63uracy\x12\x14\n\x0ctop1_percent\x18\x01 \x01(\x01\x12\x14\n\x0ctop5_percent\x18\x02 \x01(\x01\x12\"\n\x15ten_crop_top1_percent\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\"\n\x15ten_crop_top5_percent\x18\x04 \x01(\x01H\x01\x88\x01\x01\x12\x0e\n\x06images\x18\x05 \x01(\x05\x12\x0c\n\x04\x64\x61ta\x18\x06 \x01(\tB\x18\n\x16_ten_crop_top1_percentB\x18\n\x16_ten_crop_top5_percent*s\n\x0c\x43hannelOrder\x12\x1d\n\x19\x43HANNEL_ORDER_UNSPECIFIED\x10\x00\x12\x15\n\x11\x43HANNEL_ORDER_RGB\x10\x01\x12\x15\n\x11\x43HANNEL_ORDER_BGR\x10\x02\x12\x16\n\x12\x43HANNEL_ORDER_GREY\x10\x03*\x9b\x01\n\rInterpolation\x12\x1d\n\x19INTERPOLATION_UNSPECIFIED\x10\x00\x12\x1a\n\x16INTERPOLATION_BILINEAR\x10\x01\x12\x19\n\x15INTERPOLATION_BICUBIC\x10\x02\x12\x19\n\x15INTERPOLATION_NEAREST\x10\x03\x12\x19\n\x15INTERPOLATION_LANCZOS\x10\x04\x32\xa2\x01\n\x0cModelService\x12K\n\nListModels\x12\x1d.zfscope.v1.ListModelsRequest\x1a\x1e.zfscope.v1.ListModelsResponse\x12\x45\n\x08GetModel\x12\x1b.zfscope.v1.GetModelRequest\x1a\x1c.zfscope.v1.GetModelResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16zfscope/v1/model.proto\x12\nzfscope.v1\x1a\x1azfscope/v1/precision.proto\"\x13\n\x11ListModelsRequest\">\n\x12ListModelsResponse\x12(\n\x06models\x18\x01 \x03(\x0b\x32\x18.zfscope.v1.ModelSummary\"B\n\x0fGetModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x14\n\x07version\x18\x02 \x01(\x05H\x00\x88\x01\x01\x42\n\n\x08_version\"\xaf\x02\n\x10GetModelResponse\x12)\n\x07summary\x18\x01 \x01(\x0b\x32\x18.zfscope.v1.ModelSummary\x12!\n\x06layers\x18\x02 \x03(\x0b\x32\x11.zfscope.v1.Layer\x12!\n\x06labels\x18\x03 \x03(\x0b\x32\x11.zfscope.v1.Label\x12\x30\n\rpreprocessing\x18\x04 \x01(\x0b\x32\x19.zfscope.v1.Preprocessing\x12&\n\x08\x61\x63\x63uracy\x18\x05 \x01(\x0b\x32\x14.zfscope.v1.Accuracy\x12(\n\tprecision\x18\x06 \x01(\x0e\x32\x15.zfscope.v1.Precision\x12&\n\x05graph\x18\x07 \x01(\x0b\x32\x17.zfscope.v1.OpaqueGraph\"0\n\x0bOpaqueGraph\x12\x10\n\x08obstacle\x18\x01 \x01(\t\x12\x0f\n\x07\x62\x61tches\x18\x02 \x01(\x08\"\x98\x01\n\x0cModelSummary\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\x12\x0f\n\x07summary\x18\x03 \x01(\t\x12\x0f\n\x07network\x18\x04 \x01(\t\x12\x0f\n\x07\x63lasses\x18\x05 \x01(\x05\x12\x12\n\nparameters\x18\x06 \x01(\x03\x12\x12\n\nis_default\x18\x07 \x01(\x08\x12\x0e\n\x06\x64\x61mage\x18\x08 \x01(\t\"\xa3\x03\n\x05Layer\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\r\n\x05shape\x18\x03 \x03(\x03\x12\x12\n\nparameters\x18\x04 \x01(\x03\x12\x16\n\tstride_px\x18\x05 \x01(\x05H\x00\x88\x01\x01\x12\x1f\n\x12receptive_field_px\x18\x06 \x01(\x05H\x01\x88\x01\x01\x12\x1b\n\x0estride_rows_px\x18\x07 \x01(\x05H\x02\x88\x01\x01\x12\x1e\n\x11stride_columns_px\x18\x08 \x01(\x05H\x03\x88\x01\x01\x12$\n\x17receptive_field_rows_px\x18\t \x01(\x05H\x04\x88\x01\x01\x12\'\n\x1areceptive_field_columns_px\x18\n \x01(\x05H\x05\x88\x01\x01\x12\r\n\x05\x62lock\x18\x0b \x01(\x08\x42\x0c\n\n_stride_pxB\x15\n\x13_receptive_field_pxB\x11\n\x0f_stride_rows_pxB\x14\n\x12_stride_columns_pxB\x1a\n\x18_receptive_field_rows_pxB\x1d\n\x1b_receptive_field_columns_px\"!\n\x05Label\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"\xc3\x01\n\rPreprocessing\x12\x15\n\rshort_side_px\x18\x01 \x01(\x05\x12\x11\n\tcentre_px\x18\x02 \x01(\x05\x12\x0f\n\x07\x63rop_px\x18\x03 \x01(\x05\x12*\n\x08\x63hannels\x18\x04 \x01(\x0e\x32\x18.zfscope.v1.ChannelOrder\x12\x0c\n\x04mean\x18\x05 \x03(\x02\x12\x0b\n\x03std\x18\x06 \x03(\x02\x12\x30\n\rinterpolation\x18\x07 \x01(\x0e\x32\x19.zfscope.v1.Interpolation\"\xd0\x01\n\x08\x41\x63\x63uracy\x12\x14\n\x0ctop1_percent\x18\x01 \x01(\x01\x12\x14\n\x0ctop5_percent\x18\x02 \x01(\x01\x12\"\n\x15ten_crop_top1_percent\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\"\n\x15ten_crop_top5_percent\x18\x04 \x01(\x01H\x01\x88\x01\x01\x12\x0e\n\x06images\x18\x05 \x01(\x05\x12\x0c\n\x04\x64\x61ta\x18\x06 \x01(\tB\x18\n\x16_ten_crop_top1_percentB\x18\n\x16_ten_crop_top5_percent*s\n\x0c\x43hannelOrder\x12\x1d\n\x19\x43HANNEL_ORDER_UNSPECIFIED\x10\x00\x12\x15\n\x11\x43HANNEL_ORDER_RGB\x10\x01\x12\x15\n\x11\x43HANNEL_ORDER_BGR\x10\x02\x12\x16\n\x12\x43HANNEL_ORDER_GREY\x10\x03*\x9b\x01\n\rInterpolation\x12\x1d\n\x19INTERPOLATION_UNSPECIFIED\x10\x00\x12\x1a\n\x16INTERPOLATION_BILINEAR\x10\x01\x12\x19\n\x15INTERPOLATION_BICUBIC\x10\x02\x12\x19\n\x15INTERPOLATION_NEAREST\x10\x03\x12\x19\n\x15INTERPOLATION_LANCZOS\x10\x04\x32\xa2\x01\n\x0cModelService\x12K\n\nListModels\x12\x1d.zfscope.v1.ListModelsRequest\x1a\x1e.zfscope.v1.ListModelsResponse\x12\x45\n\x08GetModel\x12\x1b.zfscope.v1.GetModelRequest\x1a\x1c.zfscope.v1.GetModelResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'zfscope.v1.model_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CHANNELORDER']._serialized_start=1506
-  _globals['_CHANNELORDER']._serialized_end=1621
-  _globals['_INTERPOLATION']._serialized_start=1624
-  _globals['_INTERPOLATION']._serialized_end=1779
+  _globals['_CHANNELORDER']._serialized_start=1596
+  _globals['_CHANNELORDER']._serialized_end=1711
+  _globals['_INTERPOLATION']._serialized_start=1714
+  _globals['_INTERPOLATION']._serialized_end=1869
   _globals['_LISTMODELSREQUEST']._serialized_start=66
   _globals['_LISTMODELSREQUEST']._serialized_end=85
   _globals['_LISTMODELSRESPONSE']._serialized_start=87
@@ -43,17 +43,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETMODELREQUEST']._serialized_start=151
   _globals['_GETMODELREQUEST']._serialized_end=217
   _globals['_GETMODELRESPONSE']._serialized_start=220
-  _globals['_GETMODELRESPONSE']._serialized_end=483
-  _globals['_MODELSUMMARY']._serialized_start=486
-  _globals['_MODELSUMMARY']._serialized_end=638
-  _globals['_LAYER']._serialized_start=641
-  _globals['_LAYER']._serialized_end=1060
-  _globals['_LABEL']._serialized_start=1062
-  _globals['_LABEL']._serialized_end=1095
-  _globals['_PREPROCESSING']._serialized_start=1098
-  _globals['_PREPROCESSING']._serialized_end=1293
-  _globals['_ACCURACY']._serialized_start=1296
-  _globals['_ACCURACY']._serialized_end=1504
-  _globals['_MODELSERVICE']._serialized_start=1782
-  _globals['_MODELSERVICE']._serialized_end=1944
+  _globals['_GETMODELRESPONSE']._serialized_end=523
+  _globals['_OPAQUEGRAPH']._serialized_start=525
+  _globals['_OPAQUEGRAPH']._serialized_end=573
+  _globals['_MODELSUMMARY']._serialized_start=576
+  _globals['_MODELSUMMARY']._serialized_end=728
+  _globals['_LAYER']._serialized_start=731
+  _globals['_LAYER']._serialized_end=1150
+  _globals['_LABEL']._serialized_start=1152
+  _globals['_LABEL']._serialized_end=1185
+  _globals['_PREPROCESSING']._serialized_start=1188
+  _globals['_PREPROCESSING']._serialized_end=1383
+  _globals['_ACCURACY']._serialized_start=1386
+  _globals['_ACCURACY']._serialized_end=1594
+  _globals['_MODELSERVICE']._serialized_start=1872
+  _globals['_MODELSERVICE']._serialized_end=2034
 # @@protoc_insertion_point(module_scope)

@@ -161,6 +161,7 @@ class GetModelResponse(_message.Message):
     PREPROCESSING_FIELD_NUMBER: _builtins.int
     ACCURACY_FIELD_NUMBER: _builtins.int
     PRECISION_FIELD_NUMBER: _builtins.int
+    GRAPH_FIELD_NUMBER: _builtins.int
     precision: _precision_pb2.Precision.ValueType
     """Precision in which the service classifies with the model, and analyzes if an analysis has that choice."""
     @_builtins.property
@@ -185,6 +186,10 @@ class GetModelResponse(_message.Message):
     def accuracy(self) -> Global___Accuracy:
         """Measured accuracy. Unset if it was never measured."""
 
+    @_builtins.property
+    def graph(self) -> Global___OpaqueGraph:
+        """How the graph of an opaque network runs. Unset for a list of layers."""
+
     def __init__(
         self,
         *,
@@ -194,14 +199,41 @@ class GetModelResponse(_message.Message):
         preprocessing: Global___Preprocessing | None = ...,
         accuracy: Global___Accuracy | None = ...,
         precision: _precision_pb2.Precision.ValueType = ...,
+        graph: Global___OpaqueGraph | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "preprocessing", b"preprocessing", "summary", b"summary"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "graph", b"graph", "preprocessing", b"preprocessing", "summary", b"summary"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "labels", b"labels", "layers", b"layers", "precision", b"precision", "preprocessing", b"preprocessing", "summary", b"summary"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "graph", b"graph", "labels", b"labels", "layers", b"layers", "precision", b"precision", "preprocessing", b"preprocessing", "summary", b"summary"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetModelResponse: _TypeAlias = GetModelResponse  # noqa: Y015
+
+@_typing.final
+class OpaqueGraph(_message.Message):
+    """A network that runs as the ONNX graph that was imported; its layers are tensors of the graph."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OBSTACLE_FIELD_NUMBER: _builtins.int
+    BATCHES_FIELD_NUMBER: _builtins.int
+    obstacle: _builtins.str
+    """Reason why the graph cannot be read as a list of layers, naming the operator; empty if it can."""
+    batches: _builtins.bool
+    """Whether the graph accepts any number of images at once; otherwise images run one by one."""
+    def __init__(
+        self,
+        *,
+        obstacle: _builtins.str = ...,
+        batches: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batches", b"batches", "obstacle", b"obstacle"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OpaqueGraph: _TypeAlias = OpaqueGraph  # noqa: Y015
 
 @_typing.final
 class ModelSummary(_message.Message):
@@ -285,11 +317,11 @@ class Layer(_message.Message):
     stride_px: _builtins.int
     """Distance between the receptive fields of neighbouring units, in pixels of the network's input, the larger
     of `stride_rows_px` and `stride_columns_px`. Unset for a layer without rows and columns, whose units see
-    the whole input.
+    the whole input, and for all layers of an opaque network, where it is unknown.
     """
     receptive_field_px: _builtins.int
     """Longer side of a unit's receptive field, in pixels of the network's input; it may extend beyond the edge.
-    Unset for a layer without rows and columns, whose units see the whole input.
+    Unset in the same cases as `stride_px`.
     """
     stride_rows_px: _builtins.int
     """Distance between the receptive fields of units that are neighbours in a column. Unset in the same cases
