@@ -49,18 +49,25 @@ export function createAnalyzers(root) {
       notify("address", `Analyzer '${state().analyzer}' not found; ${analyzer.name} is shown.`, "note");
       return void change({ analyzer: "" }, { replace: true });
     }
-    fill(list, listed.map((each) => h("a", { href: address({ analyzer: each.name }), "aria-current": each === analyzer ? "page" : null }, each.name)));
+    fill(list, listed.map((each) => h("a", {
+      href: address({ analyzer: each.name }), "aria-current": each === analyzer ? "page" : null,
+      class: each.unavailable ? "unavailable" : null, title: each.unavailable || null,
+    }, each.name, each.unavailable ? h("span", { class: "spoken" }, " (unavailable)") : null)));
     photos = subject.photo && analyzer.photos[1] > 0 ? [subject.photo] : [];
     controller?.abort();
     last = null;
     form = schemaForm(analyzer.parameters_schema, {
       layers: subject.model.layers.map((layer) => layer.name), labels: subject.model.labels.map((label) => label.name),
     });
-    const run = h("button", { class: "primary" }, "Run");
+    const reason = analyzer.unavailable && sentence({ message: analyzer.unavailable });
+    const run = h("button", {
+      class: "primary", disabled: Boolean(reason), "aria-disabled": reason ? "true" : null, "aria-describedby": reason ? "unavailable" : null,
+    }, "Run");
     const tensors = h("label", {}, h("input", { type: "checkbox", name: "tensors" }), " tensors");
     fill(result);
     fill(body,
       h("h1", {}, analyzer.name), h("p", {}, analyzer.summary), facts(analyzer),
+      reason ? h("p", { class: "warning", id: "unavailable" }, reason) : null,
       h("form", { class: "parameters", novalidate: true, onsubmit: (event) => {
         event.preventDefault();
         start(analyzer, event.target.elements.tensors.checked, run, event.timeStamp);
@@ -89,7 +96,7 @@ export function createAnalyzers(root) {
 
   async function start(analyzer, tensors, run, startedAt) {
     dismiss("analyzer");
-    if (controller) return;
+    if (controller || analyzer.unavailable) return;
     controller = new AbortController();
     const { signal } = controller;
     run.disabled = true;

@@ -10,7 +10,7 @@ import { addressOf, open, upload } from "./photos.js";
 import { createProjections } from "./projections.js";
 import { Stage } from "./stage.js";
 import { change, state } from "./state.js";
-import { classify, currentClass, currentLayer, hasMaps, loadCrop, loadModel, modelName, on, subject } from "./subject.js";
+import { classify, currentClass, currentLayer, hasMaps, lastWithMaps, loadCrop, loadModel, modelName, on, subject, unavailable } from "./subject.js";
 import { mapLegend, progressBar } from "./sweep.js";
 
 const TOP = 3;
@@ -203,7 +203,7 @@ function createPane(letter) {
   const pane = { node, stage, ready: false, cursor: null, classes: [], photo: null, model: null };
 
   const request = (members) => ({ photo: pane.photo.hash, model: pane.model.summary.name, version: pane.model.summary.version, ...members });
-  const row = createProjections(grid, { key: `tiles ${letter}`, request, onPictures: () => row.draw() });
+  const row = createProjections(grid, { key: `tiles ${letter}`, request, onPictures: () => row.draw(), model: () => pane.model });
 
   pane.show = async (model, photo, signal) => {
     pane.ready = false;
@@ -225,15 +225,16 @@ function createPane(letter) {
   };
   pane.layer = () => {
     const same = pane.model.layers.find((layer) => layer.name === currentLayer().name && hasMaps(layer));
-    return same || pane.model.layers.findLast((layer) => layer.kind === "conv" && hasMaps(layer)) || pane.model.layers[0];
+    return same || lastWithMaps(pane.model.layers.filter(hasMaps)) || pane.model.layers[0];
   };
   pane.look = async (point, signal) => {
     pane.cursor = point;
     stage.showCursor(point);
     const layer = pane.layer();
     const { units } = await post("v1/activations", request({ layer: layer.name, top: TOP, pictures: false, y: point.y, x: point.x }), { signal });
-    stage.showFields([units[0].receptive_field]);
-    note.textContent = `${layer.name} at ${Math.round(point.x)}, ${Math.round(point.y)}`;
+    stage.showFields(pane.model.graph ? [] : [units[0].receptive_field]);
+    const reason = unavailable("project", pane.model);
+    note.textContent = `${layer.name} at ${Math.round(point.x)}, ${Math.round(point.y)}${reason ? `. No projections: ${reason}` : ""}`;
     row.show(layer, units);
     row.draw();
   };

@@ -5,7 +5,7 @@ import { fill, h, painted, switcher } from "./dom.js";
 import { fetchTensor } from "./npy.js";
 import { announce, reporting, sentence } from "./notices.js";
 import { boundedMap, createProjections, reference, rules } from "./projections.js";
-import { currentLayer, hasMaps, isReady, on, request, subject } from "./subject.js";
+import { currentLayer, hasMaps, isReady, on, request, subject, unavailable } from "./subject.js";
 import { mosaic, moveFocus } from "./tiles.js";
 
 const TOP = 9;
@@ -27,7 +27,7 @@ export function createLook(stage) {
     drawTiles();
   });
   const node = h("section", { class: "panel", "aria-labelledby": "units-heading" }, h("div", { class: "row" }, heading, kinds), note, grid);
-  const row = createProjections(grid, { key: "tiles", request, onPictures: drawTiles });
+  const row = createProjections(grid, { key: "tiles", request, onPictures: drawTiles, model: () => subject.model });
   const patches = boundedMap();
   let kind = "projection";
   let pinned = null;
@@ -55,13 +55,13 @@ export function createLook(stage) {
   function show(layer, found, place, startedAt) {
     heading.textContent = place ? `${layer.name} at ${Math.round(place.x)}, ${Math.round(place.y)}` : `Strongest of ${layer.name}`;
     if (drawing) {
-      stage.showFields(place ? [found[0].receptive_field] : found.map((unit) => unit.receptive_field));
+      stage.showFields(fieldsOf(place ? found.slice(0, 1) : found));
       stage.showCursor(place, Boolean(pinned));
     }
     fill(note, about = describe(layer, found, place));
     if (row.show(layer, found, { ranked: !place })) {
       row.tiles.forEach((tile, index) => {
-        const emphasize = () => stage.showFields([found[index].receptive_field]);
+        const emphasize = () => stage.showFields(fieldsOf([found[index]]));
         tile.addEventListener("mouseenter", emphasize);
         tile.addEventListener("focus", emphasize);
       });
@@ -87,12 +87,20 @@ export function createLook(stage) {
     if (missing.length) askTop({ layer, maps: missing });
   }
 
+  // What units of an opaque network see is not known.
+  const fieldsOf = (units) => (subject.model.graph ? [] : units.map((unit) => unit.receptive_field));
+
   function describe(layer, found, place) {
+    const reason = unavailable("project");
+    return `${facts(layer, found, place)}${reason ? ` No projections: ${reason}` : ""}`;
+  }
+
+  function facts(layer, found, place) {
     const { x0, y0, x1, y1 } = found[0].receptive_field;
     const size = `${Math.round(x1 - x0)} × ${Math.round(y1 - y0)}`;
     if (!hasMaps(layer)) return `Units of ${layer.name} see the whole crop; there is no place to point at.`;
     const inactive = found.some((unit) => unit.activation <= 0) ? " Pale: not above zero, and so not active." : "";
-    if (place) return `Receptive field ${size} photo pixels.${inactive} ${pinned ? "Pinned: press Escape or click elsewhere." : "Click to pin."}`;
+    if (place) return `Receptive field ${subject.model.graph ? "unknown" : `${size} photo pixels`}.${inactive} ${pinned ? "Pinned: press Escape or click elsewhere." : "Click to pin."}`;
     return `The strongest unit of each map, anywhere in the photo. Point at a place to see the units there.`;
   }
 
@@ -103,7 +111,14 @@ export function createLook(stage) {
     ask({ place, startedAt });
   }
 
-  const again = () => { askTop.cancel(); pinned = null; row.forget(); stage.showCursor(null); at(null); };
+  /** Disable the pictures that need projections on a model without them; the note says why. */
+  function limitKinds() {
+    const reason = unavailable("project");
+    for (const button of kinds.querySelectorAll("[data-value=projection], [data-value=patch]")) button.disabled = Boolean(reason);
+    kinds.press(reason && kind !== "top" ? "" : kind);
+  }
+
+  const again = () => { limitKinds(); askTop.cancel(); pinned = null; row.forget(); stage.showCursor(null); at(null); };
   on("photo", () => { ask.cancel(); row.forget(); fill(grid); fill(note); stage.showFields([]); });
   on("subject", again);
   on("layer", again);
@@ -130,7 +145,7 @@ export function createLook(stage) {
     calls() {
       const layer = currentLayer();
       const where = pinned ? { y: pinned.y, x: pinned.x } : {};
-      const projected = row.units.length ? [["project", request({ layer: layer.name, units: row.units.map(reference), ...rules() })]] : [];
+      const projected = row.units.length && !unavailable("project") ? [["project", request({ layer: layer.name, units: row.units.map(reference), ...rules() })]] : [];
       return [["activations", request({ layer: layer.name, top: Math.min(TOP, layer.shape[0]), ...where })], ...projected];
     },
   };

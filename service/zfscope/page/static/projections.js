@@ -4,6 +4,7 @@ import { newestWins, post } from "./api.js";
 import { fill } from "./dom.js";
 import { reporting } from "./notices.js";
 import { state } from "./state.js";
+import { unavailable } from "./subject.js";
 import { square, unitTile } from "./tiles.js";
 
 const KEPT = 500;
@@ -31,9 +32,9 @@ export function boundedMap() {
 
 /**
  * Create the tiles of a grid. key: of notices about errors. request: adds photo and model to the members of a request.
- * onPictures: called when pictures have come, to draw them.
+ * onPictures: called when pictures have come, to draw them. model: returns the model; without projections, tiles stay without pictures.
  */
-export function createProjections(grid, { key, request, onPictures }) {
+export function createProjections(grid, { key, request, onPictures, model }) {
   const pictures = boundedMap();
   const keyOf = (layer, unit) => JSON.stringify([request(), layer.name, reference(unit), rules()]);
   let layer = null;
@@ -60,6 +61,7 @@ export function createProjections(grid, { key, request, onPictures }) {
     },
     /** Draw the projections, or the patches, that are known, and ask for the others. Return whether all are drawn. */
     draw({ patch = false, startedAt } = {}) {
+      if (unavailable("project", model())) return true;
       const name = patch ? "Patch" : "Projection";
       const wanted = [];
       units.forEach((unit, index) => {

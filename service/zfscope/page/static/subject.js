@@ -1,6 +1,7 @@
 // What the page examines: a model, a photo, what the network sees of it, and its classes.
 
 import { call, getJson, post } from "./api.js";
+import { sentence } from "./notices.js";
 import { state } from "./state.js";
 
 /**
@@ -31,11 +32,19 @@ export const isReady = () => Boolean(subject.model && subject.photo);
 
 export const modelName = (summary) => `${summary.name}${summary.version > 1 ? `, version ${summary.version}` : ""}`;
 
-/** Return the chosen layer, or the last convolution; null before there is a model. */
+/** Return why an analyzer cannot run with a model, as a sentence; empty if it can. */
+export const unavailable = (analyzer, model = subject.model) => model?.unavailable[analyzer] || "";
+
+/** Return the chosen layer, or the last convolution, or block of an opaque network; null before there is a model. */
 export function currentLayer(model = subject.model) {
   const layers = model?.layers || [];
   return layers.find((layer) => layer.name === state().layer)
-    || layers.findLast((layer) => layer.kind === "conv" && layer.shape.length === 3) || layers.at(-1) || null;
+    || lastWithMaps(layers) || layers.at(-1) || null;
+}
+
+/** Return the last convolution, or the last block of an opaque network, with maps. */
+export function lastWithMaps(layers) {
+  return layers.findLast((layer) => layer.kind === "conv" && layer.shape.length === 3) || layers.findLast((layer) => layer.block && hasMaps(layer));
 }
 
 export const hasMaps = (layer) => layer.shape.length === 3 && layer.shape[1] * layer.shape[2] > 1;
@@ -60,9 +69,15 @@ export async function loadModel(name, version) {
   const key = `${name}:${version || ""}`;
   if (!loaded.has(key)) {
     const model = await getJson(`v1/models/${encodeURIComponent(name)}${version ? `?version=${encodeURIComponent(version)}` : ""}`);
-    loaded.set(key, model);
+    loaded.set(key, { ...model, unavailable: model.graph ? await reasonsOf(model) : {} });
   }
   return loaded.get(key);
+}
+
+/** Return why analyzers cannot run with a model, by their names. */
+async function reasonsOf({ summary: { name, version } }) {
+  const { analyzers } = await getJson(`v1/analyzers?${new URLSearchParams({ model: name, version })}`);
+  return Object.fromEntries(analyzers.filter((each) => each.unavailable).map((each) => [each.name, sentence({ message: each.unavailable })]));
 }
 
 /** Return the crop of a photo that a model sees: a picture and its box in photo pixels. */

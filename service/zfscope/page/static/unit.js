@@ -6,7 +6,7 @@ import { reporting, sentence } from "./notices.js";
 import { fetchTensor } from "./npy.js";
 import { className, recordTiles } from "./records.js";
 import { address, change, state } from "./state.js";
-import { currentLayer, hasMaps, isReady, on, request, subject, unitName } from "./subject.js";
+import { currentLayer, hasMaps, isReady, on, request, subject, unavailable, unitName } from "./subject.js";
 import { histogram, square } from "./tiles.js";
 
 export const RULES = [
@@ -89,6 +89,14 @@ export function createUnit(root) {
       h("p", {}, `${layer.kind} of ${subject.model.summary.name}: ${layer.shape[0]} ${layer.shape.length === 3 ? "maps" : "units"}${hasMaps(layer) ? ` of ${layer.shape[1]} × ${layer.shape[2]}` : ""}`));
   }
 
+  /** Remove the projection of another model. */
+  function leaveProjection() {
+    ask.cancel();
+    drawn = "";
+    fill(figures);
+    fill(notices);
+  }
+
   /** Cancel what is in flight once the view is left; the next visit asks for it again. */
   function leave() {
     if (ask.cancel()) drawn = "";
@@ -98,6 +106,7 @@ export function createUnit(root) {
   function update() {
     const startedAt = subject.since;
     if (state().view !== "unit" || !subject.model || !state().map) return leave();
+    switches.hidden = Boolean(unavailable("project"));
     rules.press(state().rule || "deconvnet");
     normalisations.press(state().normalisation || "skip");
     title();
@@ -105,6 +114,9 @@ export function createUnit(root) {
       fill(note, "Bring a photo to see what this unit responds to.");
       fill(figures);
       fill(notices);
+    } else if (unavailable("project")) {
+      leaveProjection();
+      fill(note, unavailable("project"));
     } else if (drawn !== (drawn = JSON.stringify(members()))) {
       ask.cancel();
       ask({ wanted: members(), startedAt });
@@ -130,7 +142,7 @@ export function createUnit(root) {
       else return false;
       return true;
     },
-    calls: () => [...(isReady() && state().map ? [["project", { ...members(), control: true }]] : []), ...indexCalls],
+    calls: () => [...(isReady() && state().map && !unavailable("project") ? [["project", { ...members(), control: true }]] : []), ...indexCalls],
   };
 }
 
@@ -186,6 +198,10 @@ function classesFigure({ classes }) {
 /** Show the map's evolution over training, where epochs have an index. Return the call, null if it failed. */
 async function showTraining(root, wanted, signal) {
   const members = { ...wanted, settling: false };
+  if (unavailable("evolve")) {
+    fill(root, h("h2", {}, "During training"), h("p", { class: "note" }, unavailable("evolve")));
+    return null;
+  }
   try {
     const answer = await analyze("v1/evolve", members, { signal });
     fill(root, h("h2", {}, "During training"),
