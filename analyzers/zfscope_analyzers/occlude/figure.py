@@ -53,11 +53,17 @@ def _value_caption(run: OcclusionRun, target: int) -> str:
     return f"{run.params.value} of '{label}' (clean: {clean:.3g})"
 
 
+def _letter(run: OcclusionRun, panel: str) -> str:
+    """Return the letter of a panel of Fig 7 in brackets; those after (c) move up where (c) is left out."""
+    is_moved = run.model.is_opaque and panel > "c"
+    return f"({chr(ord(panel) - is_moved)})"
+
+
 def _value_panel(
     run: OcclusionRun, target: int, heat: NDArray[np.float32], values: NDArray[np.float64]
 ) -> Image.Image:
     """Draw panel (d) for one class. values: (windows,)."""
-    caption, floor = f"(d) {_value_caption(run, target)}", value_floor(run, target)
+    caption, floor = f"{_letter(run, 'd')} {_value_caption(run, target)}", value_floor(run, target)
     if not is_changed(float(run.clean[target]), values, floor):
         caption += f"; {_no_change(run)}"
     return heat_panel(heat, run.prepared.views[0], caption, side_px=_PANEL_PX, floor=floor)
@@ -88,7 +94,8 @@ def draw_figure(
     """Draw all panels of Fig 7.
 
     maps: (targets, H, W), of the classes. total_map: (H, W). classes: (H, W), the most likely class. watched:
-    None for a network without projections, whose figure lacks panel (c).
+    None for a network without projections, whose figure lacks panel (c) and letters (d) and (e) as (c)
+    and (d).
     """
     view = run.prepared.views[0]
     side = {"side_px": _PANEL_PX}
@@ -102,7 +109,7 @@ def draw_figure(
             _value_panel(run, target, heat, values[:, target])
             for heat, target in zip(maps, run.targets, strict=True)
         ),
-        class_panel(classes, view, names, "(e) most likely class", **side),
+        class_panel(classes, view, names, f"{_letter(run, 'e')} most likely class", **side),
     ]
     if watched is not None and watched.control is not None:  # next to the projection, in one row
         panels[1], panels[2] = panels[2], panels[1]

@@ -20,15 +20,16 @@ from zfscope_analyzers.top_k.page import Page
 _SIDE_PX = 264
 _TILE_GAP, _KIND_GAP, _GAP = 3, 10, 30
 _FEW = 9
+# Side of a tile whose frames have lines of one pixel; those of larger tiles are wider.
+_PX_PER_LINE = 150
 _PROJECTIONS = (
     "Left: the strongest activation of the map in each photo, projected back to pixels (grey is zero, white "
     "and black are equally strong, each projection on its own scale). Right: the corresponding image patches "
     "in the same order, strongest first; grey outside of the photo."
 )
-_PATCHES = (
-    "The crops in which each map has its strongest activations, strongest first; frames show where in the "
-    "map the activation is. What the unit sees of the crop is unknown."
-)
+_PATCHES = "The crops in which each map has its strongest activations, strongest first"
+_CELLS = "frames show where in the map the activation is. What the unit sees of the crop is unknown."
+_UNIT_PATCHES = "The crops in which each unit has its strongest activations, strongest first."
 _MARKS: Mapping[RecordState, Colour] = {
     RecordState.DIFFERS: (222, 102, 32),
     RecordState.CHANGED: (190, 40, 20),
@@ -58,7 +59,7 @@ def draw_page(
         [maps],
         scale="" if model.is_opaque else _scale_note(shown, by_map),
         subtitle=_subtitle(shown),
-        caption=_caption(states, kinds),
+        caption=_caption(states, kinds, has_maps=model.spec.has_maps(shown.layer)),
         width_px=max(maps.width, 2 * _SIDE_PX + _KIND_GAP),
     )
     return picture("top-k", drawn)
@@ -147,19 +148,22 @@ def record_tiles(
 
 
 def _patch_tile(view: UnitView, size_px: int) -> Image.Image:
-    """Return the patch as a tile, with a frame around the unit's cell."""
+    """Return the patch as a tile, with a frame around the unit's cell, which stays visible."""
     tile = fit_square(grey_outside(view.patch, view.inside), size_px)
     if view.cell is not None:
-        factor = size_px / len(view.patch)
-        edges = [round(edge * factor) for edge in (view.cell.x0, view.cell.y0, view.cell.x1, view.cell.y1)]
+        factor, line = size_px / len(view.patch), math.ceil(size_px / _PX_PER_LINE)
+        x0, y0 = round(view.cell.x0 * factor), round(view.cell.y0 * factor)
+        x1, y1 = round(view.cell.x1 * factor), round(view.cell.y1 * factor)
         draw = ImageDraw.Draw(tile)
-        for width, colour in ((3, (0, 0, 0)), (1, (255, 255, 255))):
-            draw.rectangle([edges[0], edges[1], edges[2] - 1, edges[3] - 1], outline=colour, width=width)
+        for gap, colour in ((2 * line, (255, 255, 255)), (line, (0, 0, 0))):
+            draw.rectangle((x0 - gap, y0 - gap, x1 - 1 + gap, y1 - 1 + gap), outline=colour, width=line)
     return tile
 
 
-def _caption(states: Collection[RecordState], kinds: int) -> str:
-    text = _PATCHES if kinds == 1 else _PROJECTIONS
+def _caption(states: Collection[RecordState], kinds: int, *, has_maps: bool) -> str:
+    text = _PROJECTIONS
+    if kinds == 1:
+        text = f"{_PATCHES}; {_CELLS}" if has_maps else _UNIT_PATCHES
     if kinds == 3:
         text += " Third: a control, projections with randomised weights, each on its own scale."
     marks = [f"'{state}', {state.meaning}" for state in _MARKS if state in states]

@@ -43,7 +43,11 @@ def index(
         ),
     ] = None,
     layers: Annotated[
-        str, typer.Option(metavar="LAYER,...", help="Layers to index.  [default: all convolutions]")
+        str,
+        typer.Option(
+            metavar="LAYER,...",
+            help="Layers to index.  [default: all convolutions; blocks of an opaque network]",
+        ),
     ] = "",
     top: Annotated[int, typer.Option(metavar="N", help="Number of photos to keep per map.")] = 9,
     rank: Annotated[

@@ -53,7 +53,7 @@ def probe(
         typer.Option(
             metavar="LAYER,...",
             help="Layers to probe.  [default: the activations of all convolutions and fully connected "
-            "layers; in a network with branches, of the layers that join them]",
+            "layers; in a network with branches, of the layers that join them; blocks of an opaque network]",
         ),
     ] = "",
     per_class: Annotated[

@@ -1,6 +1,8 @@
 """Indexes, top-k and probes of opaque models, compared with all outputs of all photos."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,10 +14,11 @@ from tests.probe.test_extract import features_by_loops
 from tests.support.indexes import index_photos
 from tests.support.opaque_models import add_opaque_model, input_by_hand, reference_outputs
 from zfscope.datasets import open_data
-from zfscope.errors import InputError
+from zfscope.errors import InputError, NotFound
 from zfscope.images.decode import decode
 from zfscope.images.limits import DecodeLimits
 from zfscope.images.preprocess import prepare
+from zfscope.images.tiles import fit_square
 from zfscope.parallel import Batch
 from zfscope.probe.build import select_layers
 from zfscope.probe.extract import BATCH, Extractor
@@ -23,6 +26,7 @@ from zfscope.runtimes import create_runtime
 from zfscope.scan import plan_scan
 from zfscope.scan.open import open_index
 from zfscope.store import Model
+from zfscope_analyzers.top_k import figure
 
 PHOTOS = 8
 
@@ -88,6 +92,46 @@ def test_a_changed_photo_is_reported(own: Model, photos: Path) -> None:
         Image.fromarray(blobs(100)).save(path)
     rows = analyze("top-k", context_of(own), layer=layer, count=2, top=2).tables["records"].records()
     assert {row["state"] for row in rows if row["value"] > 0} == {"changed"}
+
+
+@pytest.mark.parametrize("layer", ["maps", "scores"])
+def test_the_figure_shows_the_crop_with_a_frame_around_the_cell(
+    own: Model, photos: Path, monkeypatch: pytest.MonkeyPatch, layer: str
+) -> None:
+    name = own.spec.scores if layer == "scores" else maps_layer(own)
+    index = index_photos(own, photos, "photos", [name])
+    number = int(np.argmax(index.alive(name)))
+    (record, *_) = index.records(name, number)
+    tiles: list[np.ndarray] = []
+    draw = figure.record_tiles
+
+    def drawn(*arguments: Any, **options: Any) -> tuple[Image.Image, ...]:
+        (tile,) = draw(*arguments, **options)
+        tiles.append(np.asarray(tile))
+        return (tile,)
+
+    monkeypatch.setattr(figure, "record_tiles", drawn)
+    result = analyze("top-k", replace(context_of(own), pictures=True), layer=name, maps=[number], top=1)
+    (tile,) = tiles
+    whole = np.asarray(fit_square(result.tensors["patches"][0, 0], len(tile)))
+    changed = (tile != whole).any(axis=2)
+    assert changed.any() == (layer == "maps")
+    if layer == "maps":
+        _, rows, columns = own.spec.by_name[name].shape  # type: ignore[attr-defined]
+        height, width = len(tile) / rows, len(tile) / columns
+        y0, x0 = round(record.y * height), round(record.x * width)
+        y1, x1 = round((record.y + 1) * height), round((record.x + 1) * width)
+        assert not changed[y0:y1, x0:x1].any(), "the cell stays visible"
+        around = changed[max(0, y0 - 4) : y1 + 4, max(0, x0 - 4) : x1 + 4]
+        assert around.sum() == changed.sum(), "nothing else changes"
+
+
+def test_an_index_of_other_weights_is_rejected(own: Model, photos: Path) -> None:
+    index_photos(own, photos, "photos", [maps_layer(own)])
+    files = own.manifest.files | {own.manifest.weights_file: "0" * 64}
+    other = replace(own, manifest=own.manifest.model_copy(update={"files": files}))
+    with pytest.raises(NotFound, match="it differs in weights_sha256"):
+        open_index(other, "photos")
 
 
 def test_the_control_of_top_k_is_rejected(own: Model, photos: Path) -> None:

@@ -1,6 +1,8 @@
 """Occlusion of opaque models, compared with bare ONNX Runtime on windows that are pasted by hand."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from tests.analyzers.opaque.conftest import REASON, analyze, softmax_by_hand, wi
 from tests.support.opaque_models import input_by_hand, reference_outputs, reference_scores
 from zfscope.analysis.contract import Analysis, Context
 from zfscope.errors import InputError
+from zfscope_analyzers.occlude import figure
 
 WINDOWS = {"window": 8, "stride": 6}
 
@@ -67,6 +70,36 @@ def test_full_passes_are_what_auto_does(context: Context) -> None:
     auto = analyze("occlude", context, **WINDOWS)
     full = analyze("occlude", context, **WINDOWS, method="full")
     np.testing.assert_array_equal(auto.tensors["values"], full.tensors["values"])
+
+
+def test_partial_results_cover_the_finished_windows(context: Context) -> None:
+    partial: list[Analysis] = []
+
+    def progress(share: float, result: Callable[[], Analysis] | None) -> None:
+        if result is not None and share < 1:
+            partial.append(result())
+
+    complete = analyze("occlude", replace(context, progress=progress, pictures=True), **WINDOWS)
+    known = dict(zip(map(tuple, complete.tensors["windows"]), complete.tensors["values"][0], strict=True))
+    assert [result.numbers["finished"] for result in partial] == [4, 8, 12, 16, 20, 24]
+    for result in partial:
+        assert [picture.name for picture in result.pictures] == ["occlusion"]
+        for window, value in zip(result.tensors["windows"], result.tensors["values"][0], strict=True):
+            assert value == known[tuple(window)]
+
+
+def test_letters_of_panels_have_no_gap(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    captions: list[str] = []
+    for name in ("heat_panel", "photo_panel", "class_panel"):
+        draw = getattr(figure, name)
+
+        def drawn(*arguments: Any, draw: Any = draw, **options: Any) -> Any:
+            captions.extend(each for each in arguments if isinstance(each, str))
+            return draw(*arguments, **options)
+
+        monkeypatch.setattr(figure, name, drawn)
+    analyze("occlude", replace(context, pictures=True), **WINDOWS)
+    assert [caption[:3] for caption in captions] == ["(a)", "(b)", "(c)", "(d)"]
 
 
 def test_projections_are_left_out(context: Context) -> None:
