@@ -62,7 +62,7 @@ def _model(backend: Backend, manifest: Manifest) -> pb.ModelConfig:
     }
     return pb.ModelConfig(
         name=manifest.name,
-        platform="zfscope_safetensors",
+        platform="zfscope_onnx" if manifest.graph else "zfscope_safetensors",
         max_batch_size=backend.settings.max_images,
         input=[
             pb.ModelInput(name=INPUT, data_type=pb.TYPE_FP32, format=pb.ModelInput.FORMAT_NCHW, dims=side)
