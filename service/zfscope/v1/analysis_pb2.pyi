@@ -1687,8 +1687,8 @@ class MeasureFaithfulnessRequest(_message.Message):
     seed: _builtins.int
     """Seed of the random orders, and of the order of pixels with equal attributions, 0 or more. Unset means 0."""
     control: _builtins.bool
-    """Whether to also measure the attribution of the network with randomised weights. Unset means yes; ignored
-    with `attribution`.
+    """Whether to also measure the attribution of the network with randomised weights. Unset means yes, but no
+    for an opaque network, which has none; ignored with `attribution`.
     """
     pictures: _builtins.bool
     """Whether to send the picture. Unset means yes."""
