@@ -104,19 +104,23 @@ def test_a_model_without_classes_can_be_analyzed_but_does_not_classify(
     write_model_without_classes(tmp_path)
     service = make_service(settings.model_copy(update={"store": tmp_path, "default_model": "maps"}))
     service.warm_up()
-    message = "^model 'maps' version 1 has no classes: it ends in the feature maps of 'relu5'"
+    message = "model 'maps' version 1 has no classes: it ends in the feature maps of 'relu5'"
     with Client(service.address) as client:
         assert (client.models()[0].classes, client.model().labels) == (0, ())
         assert len(client.project(photo, layer="relu5", top=2, control=True).projections) == 2
         parts = {"all": [Box(10, 10, 30, 30)] * 2}
         assert client.correspond([photo, photo], parts, layers=["relu5"]).rows[0].mean == 0
-        for call in (
-            partial(client.classify, photo),
-            partial(client.occlude, photo, layer="relu5", window=16, stride=8),
-            partial(client.measure_invariance, [photo], layers=["conv1"]),
+        for call, start in (
+            (partial(client.classify, photo), ""),
+            (
+                partial(client.occlude, photo, layer="relu5", window=16, stride=8),
+                "'occlude' needs class scores; ",
+            ),
+            (partial(client.measure_invariance, [photo]), "'invariance' needs class scores; "),
         ):
-            with pytest.raises(InputError, match=message):
+            with pytest.raises(InputError, match=f"^{start}{message}") as error:
                 call()
+            assert error.value.field == "model"
 
 
 def test_probability_is_the_softmax_of_the_logits(client: Client, photo: bytes) -> None:
