@@ -12,7 +12,7 @@ from zfscope.analysis.contract import Analysis, Context, Need, picture
 from zfscope.errors import InputError
 from zfscope.results import merge_notices
 from zfscope.scan import Index, open_index
-from zfscope.store import Model
+from zfscope.store import Model, require_layers
 from zfscope_analyzers.architectures.figure import draw_comparison
 from zfscope_analyzers.architectures.measure import PROJECTED_MAPS, Measurements, measure
 from zfscope_analyzers.architectures.table import comparison_table
@@ -65,7 +65,7 @@ class CompareArchitectures:
         Raises NotFound for a model that is not in the store and for an index that a model lacks, InputError
         for a model that is named twice or cannot be compared.
         """
-        others = (load_named(context, name, f"others[{index}]") for index, name in enumerate(params.others))
+        others = (_other(context, name, f"others[{index}]") for index, name in enumerate(params.others))
         models = [context.model, *others]
         photos = [prepared.photo for prepared in context.images]
         indexes = [open_index(model, params.index) for model in models] if params.index else []
@@ -74,11 +74,18 @@ class CompareArchitectures:
         return replace(comparison_result(measured, indexes, pictures=context.pictures), warnings=warnings)
 
 
+def _other(context: Context, name: str, field: str) -> Model:
+    """Load another model by name. Raises like `load_named`, and InputError for an opaque network."""
+    model = load_named(context, name, field)
+    require_layers(model.manifest, field=field)
+    return model
+
+
 def compare(models: Sequence[Model], photos: Sequence[NDArray[np.uint8]]) -> tuple[Measurements, ...]:
     """Measure models on one or more photos, each uint8 (height, width, 3) in RGB.
 
-    Raises InputError for fewer than two models, for a duplicate, for models of different input sizes, and in
-    the cases that `measure` lists.
+    Raises InputError for fewer than two models, for a duplicate, for an opaque network, for models of
+    different input sizes, and in the cases that `measure` lists.
     """
     titles = [model.manifest.title for model in models]
     if len(models) < 2:
@@ -88,6 +95,8 @@ def compare(models: Sequence[Model], photos: Sequence[NDArray[np.uint8]]) -> tup
             raise InputError(
                 f"{title} is named {titles.count(title)} times; name each model once", field="models"
             )
+    for model in models:
+        require_layers(model.manifest)
     _check_sizes(models)
     return tuple(measure(model, photos) for model in models)
 

@@ -314,10 +314,13 @@ class ModelStore:
         raise NotFound(message, field="version")
 
 
-def require_layers(manifest: Manifest) -> None:
-    """Raise InputError, naming the operator in the way, for an opaque network."""
+def require_layers(manifest: Manifest, *, field: str = "model") -> None:
+    """Raise InputError, naming the operator in the way, for an opaque network.
+
+    field: request field that names the model.
+    """
     if manifest.graph:
-        raise InputError(f"{manifest.title} {opaque_reason(manifest)}", field="model")
+        raise InputError(f"{manifest.title} {opaque_reason(manifest)}", field=field)
 
 
 def opaque_reason(manifest: Manifest) -> str:

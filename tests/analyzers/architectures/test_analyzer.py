@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.support.opaque_models import add_opaque_model
 from zfscope.analysis.contract import Analysis, Context
 from zfscope.analysis.registry import load_analyzers
 from zfscope.analysis.run import read_params
@@ -16,6 +17,7 @@ from zfscope.datasets.dataset import ListedFile, build_data_set
 from zfscope.errors import InputError, NotFound
 from zfscope.runtimes import create_runtime
 from zfscope.scan import Index, build_index, indexes_folder, open_data, open_index, plan_scan
+from zfscope.store import ModelStore
 from zfscope_analyzers.architectures import compare, comparison_result
 
 COMPARE = load_analyzers().analyzer("compare-architectures")
@@ -102,3 +104,16 @@ def test_models_that_cannot_be_compared_are_rejected(
 def test_without_a_store_no_other_model_is_found(context: Context) -> None:
     with pytest.raises(NotFound, match="no model store to load other models from"):
         analyze(replace(context, store=None), "narrow")
+
+
+def test_an_opaque_model_is_rejected_before_any_is_measured(
+    plain_context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_opaque_model(tmp_path, "vit")
+    context = replace(plain_context, store=ModelStore(tmp_path))
+    monkeypatch.setattr("zfscope_analyzers.architectures.analyzer.measure", None)
+    with pytest.raises(InputError, match=r"^model 'vit' version 1 is an opaque graph") as caught:
+        analyze(context, "vit")
+    assert caught.value.field == "others[0]"
+    with pytest.raises(InputError, match=r"^model 'vit' version 1 is an opaque graph"):
+        compare([context.model, ModelStore(tmp_path).load("vit")], [context.images[0].photo])
