@@ -56,22 +56,19 @@ def create_runtime(
     device: `cpu` or `cuda`; ignored by TorchServe. precision: `float32`; `bfloat16` for torch on a device
     that multiplies it in hardware; or `tf32` for onnx and torch on CUDA, which holds for the whole process.
     torchserve: the server, contacted by the first pass; None for the default port on this machine. Raises
-    InputError for an opaque network with another runtime than onnx, and RuntimeUnavailable if the runtime,
-    the device or the precision is not available on this machine, and for float32 and tf32 on the GPU in the
-    same process.
+    InputError for an opaque network with another runtime than onnx or in bfloat16, and RuntimeUnavailable if
+    the runtime, the device or the precision is not available on this machine, and for float32 and tf32 on the
+    GPU in the same process.
     """
     _check_available("runtime", kind, RUNTIMES)
     _check_available("device", device, DEVICES)
     _check_available("precision", precision, PRECISIONS)
+    if model.is_opaque:
+        _check_opaque(model, kind, precision)
     if precision != PrecisionName.float32:
         from zfscope.runtimes.precision import check_precision  # imports torch
 
         check_precision(precision, runtime=kind, device=device)
-    if model.is_opaque and kind != RuntimeName.onnx:
-        raise InputError(
-            f"{model.manifest.title} is an opaque graph, which only runtime 'onnx' runs; runtime is '{kind}'",
-            field="runtime",
-        )
     if device == DeviceName.cuda:
         select_gpu_precision(precision)
     if model.is_opaque:
@@ -96,6 +93,17 @@ def load_model(
     model = store.load(name, version)
     model = replace(model, weights=model.weights.on_device(device))
     return LoadedModel(model, create(model))
+
+
+def _check_opaque(model: Model, kind: str, precision: str) -> None:
+    """Raise InputError unless an opaque network runs with a runtime and in a precision."""
+    title = f"{model.manifest.title} is an opaque graph, which"
+    if precision == PrecisionName.bfloat16:
+        raise InputError(
+            f"{title} does not run in {precision}; use float32, or tf32 on a GPU", field="precision"
+        )
+    if kind != RuntimeName.onnx:
+        raise InputError(f"{title} only runtime 'onnx' runs; runtime is '{kind}'", field="runtime")
 
 
 def _check_available(field: str, value: str, available: tuple[str, ...]) -> None:

@@ -110,6 +110,17 @@ def test_other_runtimes_are_rejected(model: Model, arguments: dict[str, Any]) ->
         create_runtime(model=model, **arguments)
 
 
+@pytest.mark.parametrize("kind", ["onnx", "torch"])
+def test_bfloat16_is_rejected_without_naming_a_runtime_that_cannot_run_the_graph(
+    model: Model, kind: str
+) -> None:
+    with pytest.raises(
+        InputError, match=r"opaque graph, which does not run in bfloat16; use float32"
+    ) as caught:
+        create_runtime(kind, model, precision="bfloat16")
+    assert caught.value.field == "precision"
+
+
 def test_a_network_to_walk_is_refused_with_the_operator_in_the_way(model: Model) -> None:
     with pytest.raises(
         InputError, match=r"version 1 is an opaque graph, not a list of layers \(\w+ '"
